@@ -1,0 +1,106 @@
+"""Hard rasterization in Warp: z-buffer by packed atomics, then a pass that resolves what each pixel sees.
+
+Screen vertices are (x [px], y [px], depth [m]). A key packs the depth's bits above the face's index, so
+that the smallest key is the nearest face and, at equal depth, the lowest index: no order of execution
+changes the result. The same source runs on the CPU (one thread a launch) and on CUDA.
+"""
+
+from __future__ import annotations
+
+import warp as wp
+
+wp.set_module_options({"enable_backward": False, "fuse_fp": False})
+
+EMPTY_KEY = 0xFFFFFFFFFFFFFFFF
+
+
+@wp.func
+def cross2(ax: float, ay: float, bx: float, by: float) -> float:
+    return ax * by - ay * bx
+
+
+@wp.func
+def edge_weights(a: wp.vec3, b: wp.vec3, c: wp.vec3, x: float, y: float) -> wp.vec3:
+    """Twice the signed areas of (p, b, c), (p, c, a), (p, a, b): exactly opposite on the two sides of an edge."""
+    ax = a[0] - x
+    ay = a[1] - y
+    bx = b[0] - x
+    by = b[1] - y
+    cx = c[0] - x
+    cy = c[1] - y
+    return wp.vec3(cross2(bx, by, cx, cy), cross2(cx, cy, ax, ay), cross2(ax, ay, bx, by))
+
+
+@wp.func
+def pixel_bound(value: float, limit: int) -> int:
+    """``value`` as a pixel index within [-1, limit]; huge values don't overflow."""
+    return int(wp.clamp(value, -1.0, float(limit)))
+
+
+@wp.kernel
+def zbuffer(
+    screen: wp.array2d(dtype=wp.vec3),  # [T, V]
+    faces: wp.array(dtype=wp.vec3i),  # [F]
+    near: float,
+    cull_back: int,
+    keys: wp.array3d(dtype=wp.uint64),  # [T, H, W]
+):
+    frame, face = wp.tid()
+    corner = faces[face]
+    a = screen[frame, corner[0]]
+    b = screen[frame, corner[1]]
+    c = screen[frame, corner[2]]
+    # Faces that reach behind the near plane are discarded whole; NaN fails the comparison too.
+    if not (a[2] > near and b[2] > near and c[2] > near):
+        return
+    area = cross2(b[0] - a[0], b[1] - a[1], c[0] - a[0], c[1] - a[1])
+    if area == 0.0 or not wp.isfinite(area):
+        return
+    # Rows grow downwards: a face that is counter-clockwise in the world has a negative area when it faces us.
+    if cull_back != 0 and area > 0.0:
+        return
+    height = keys.shape[1]
+    width = keys.shape[2]
+    x0 = wp.max(pixel_bound(wp.ceil(wp.min(wp.min(a[0], b[0]), c[0]) - 0.5), width), 0)
+    x1 = wp.min(pixel_bound(wp.floor(wp.max(wp.max(a[0], b[0]), c[0]) - 0.5), width), width - 1)
+    y0 = wp.max(pixel_bound(wp.ceil(wp.min(wp.min(a[1], b[1]), c[1]) - 0.5), height), 0)
+    y1 = wp.min(pixel_bound(wp.floor(wp.max(wp.max(a[1], b[1]), c[1]) - 0.5), height), height - 1)
+    side = wp.sign(area)
+    for y in range(y0, y1 + 1):
+        for x in range(x0, x1 + 1):
+            w = edge_weights(a, b, c, float(x) + 0.5, float(y) + 0.5) * side
+            if w[0] >= 0.0 and w[1] >= 0.0 and w[2] >= 0.0:
+                depth = (w[0] + w[1] + w[2]) / (w[0] / a[2] + w[1] / b[2] + w[2] / c[2])
+                if depth > near:
+                    key = (wp.uint64(wp.cast(depth, wp.uint32)) << wp.uint64(32)) | wp.uint64(face)
+                    wp.atomic_min(keys, frame, y, x, key)
+
+
+@wp.kernel
+def resolve(
+    screen: wp.array2d(dtype=wp.vec3),
+    faces: wp.array(dtype=wp.vec3i),
+    keys: wp.array3d(dtype=wp.uint64),
+    empty_depth: float,
+    face_ids: wp.array3d(dtype=wp.int32),  # [T, H, W]
+    barycentrics: wp.array3d(dtype=wp.vec3),
+    depth: wp.array3d(dtype=float),
+):
+    frame, y, x = wp.tid()
+    key = keys[frame, y, x]
+    if key == wp.uint64(EMPTY_KEY):
+        face_ids[frame, y, x] = -1
+        barycentrics[frame, y, x] = wp.vec3(0.0, 0.0, 0.0)
+        depth[frame, y, x] = empty_depth
+        return
+    face = int(key & wp.uint64(0xFFFFFFFF))
+    corner = faces[face]
+    a = screen[frame, corner[0]]
+    b = screen[frame, corner[1]]
+    c = screen[frame, corner[2]]
+    w = edge_weights(a, b, c, float(x) + 0.5, float(y) + 0.5)
+    q = wp.vec3(w[0] / a[2], w[1] / b[2], w[2] / c[2])
+    total = q[0] + q[1] + q[2]
+    face_ids[frame, y, x] = face
+    barycentrics[frame, y, x] = q / total
+    depth[frame, y, x] = (w[0] + w[1] + w[2]) / total
