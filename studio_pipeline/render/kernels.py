@@ -16,6 +16,7 @@ EMPTY_KEY = 0xFFFFFFFFFFFFFFFF
 
 @wp.func
 def cross2(ax: float, ay: float, bx: float, by: float) -> float:
+    """z of the cross product of two plane vectors."""
     return ax * by - ay * bx
 
 
@@ -45,6 +46,7 @@ def zbuffer(
     cull_back: int,
     keys: wp.array3d(dtype=wp.uint64),  # [T, H, W]
 ):
+    """Keep the smallest key of all faces that cover a pixel centre; launched over (T, F)."""
     frame, face = wp.tid()
     corner = faces[face]
     a = screen[frame, corner[0]]
@@ -86,6 +88,7 @@ def resolve(
     barycentrics: wp.array3d(dtype=wp.vec3),
     depth: wp.array3d(dtype=float),
 ):
+    """Turn keys into face, perspective-correct barycentrics and depth; launched over (T, H, W)."""
     frame, y, x = wp.tid()
     key = keys[frame, y, x]
     if key == wp.uint64(EMPTY_KEY):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 import os
 import sys
 import threading
@@ -39,7 +40,7 @@ def over_frames(count: int, work: Callable[[slice], None]) -> None:
     """
     parts = min(FRAME_THREADS, count)
     bounds = [count * part // parts for part in range(parts + 1)] if parts else []
-    slices = [slice(a, b) for a, b in zip(bounds, bounds[1:], strict=False)]
+    slices = [slice(a, b) for a, b in itertools.pairwise(bounds)]
     if len(slices) == 1:
         work(slices[0])
     elif slices:

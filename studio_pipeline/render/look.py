@@ -1,0 +1,210 @@
+"""Pictures to look at: cel shading with lines, plain Lambert, or flat colours, anti-aliased and sRGB-correct."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import warp as wp
+
+from studio_pipeline.render import kernels, look_kernels
+from studio_pipeline.render.raster import NEAR_M, camera_for, rasterize_screen, screen_vertices
+from studio_pipeline.render.runtime import initialize, over_frames
+from studio_pipeline.render.surface import linear_atlas, normal_groups, posed_normals, srgb_to_linear
+from studio_pipeline.schema.records import CameraPath, Character
+
+__all__ = ["Background", "Look", "RenderedFrames", "render_frames"]
+
+Background = np.ndarray | Sequence[float] | None
+"""None (black, alpha 0), one sRGB colour 0..255, or pictures [H, W, 3] or [T, H, W, 3] uint8 sRGB."""
+
+_MODES = {"flat": look_kernels.FLAT, "lambert": look_kernels.LAMBERT, "toon": look_kernels.TOON}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """How a picture is lit and drawn. Light directions point to the light in the camera's frame (x right, y up)."""
+
+    shading: Literal["toon", "lambert", "flat"] = "toon"
+    key_direction: tuple[float, float, float] = (-0.45, 0.62, 0.64)
+    rim_direction: tuple[float, float, float] = (0.75, 0.45, -0.35)
+    ambient: float = 0.38  # Lambert: share of light that comes from everywhere
+    steps: tuple[float, float] = (-0.28, 0.16)  # toon: cosines to the key light where half tone and full light begin
+    levels: tuple[float, float] = (0.12, 0.42)  # toon: deep shadow and half tone between the shadow tint and full light
+    softness: float = 0.045  # toon: half width of a step in cosine
+    shadow_tint: tuple[float, float, float] = (0.36, 0.33, 0.47)  # toon: linear factor of the deepest shadow
+    rim_strength: float = 0.22
+    highlight: float = 0.10
+    outline_px: float | None = None  # width of lines in output pixels; None fits the picture's height, 0 draws none
+    outline_color: tuple[int, int, int] = (38, 26, 44)  # sRGB
+    outline_tint: float = 0.55  # how much of the surface's own (darkened) colour the ink takes
+    outline_opacity: float = 0.92
+    crease_deg: float = 62.0  # lines where neighbouring normals differ by more
+
+
+@dataclass(frozen=True, kw_only=True)
+class RenderedFrames:
+    """Pictures and what was seen in them; ids and depth are those of `raster.rasterize` at the output size."""
+
+    rgb: np.ndarray  # [T, H, W, 3] uint8, sRGB, composited on the background
+    alpha: np.ndarray  # [T, H, W] uint8, coverage
+    depth: np.ndarray  # [T, H, W] float32, -z in the camera [m], NaN on the background
+    face_ids: np.ndarray  # [T, H, W] int32, -1 on the background
+
+
+def render_frames(
+    vertices: np.ndarray,
+    character: Character,
+    camera: CameraPath,
+    *,
+    look: Look | None = None,
+    supersample: int = 2,
+    background: Background = None,
+) -> RenderedFrames:
+    """Render posed vertices of a character.
+
+    Args:
+        vertices: World positions [m]. [T, V, 3]; [V, 3] is one frame, or all frames of a longer camera.
+        character: Gives faces, colours and which vertices share a normal.
+        camera: T frames, or one for all.
+        look: `Look()` when None.
+        supersample: Samples along a pixel's side, averaged in linear light.
+        background: See `Background`.
+    """
+    initialize(kernels.__name__, look_kernels.__name__)
+    look = look or Look()
+    points = np.ascontiguousarray(vertices[None] if vertices.ndim == 2 else vertices, np.float32)
+    count = max(len(points), camera.frame_count)
+    camera = camera_for(camera, count)
+    width, height = camera.width, camera.height
+    behind = _linear_background(background, count, width, height)
+    hard = rasterize_screen(screen_vertices(points, camera), character.faces, width, height)
+    rgb = np.empty((count, height, width, 3), np.uint8)
+    alpha = np.empty((count, height, width), np.uint8)
+    surface = _Surface(character)
+    large = camera.resized(width * supersample, height * supersample)
+
+    def work(part: slice) -> None:
+        brush = _Brush(surface, look, large, supersample)
+        for frame in range(part.start, part.stop):
+            pose = points[min(frame, len(points) - 1)]
+            brush.paint(pose, large.at([frame]), behind[min(frame, len(behind) - 1)], rgb[frame], alpha[frame])
+
+    over_frames(count, work)
+    return RenderedFrames(rgb=rgb, alpha=alpha, depth=hard.depth, face_ids=hard.face_ids)
+
+
+def default_outline_px(height: int) -> float:
+    """Width of lines [px] that looks the same on pictures of different height."""
+    return 0.8 + 0.0014 * height
+
+
+class _Surface:
+    """A character's colours and faces as Warp arrays, shared by all threads."""
+
+    def __init__(self, character: Character) -> None:
+        self.character = character
+        self.groups = normal_groups(character)
+        self.faces = _share(character.faces.astype(np.int32), wp.vec3i)
+        self.uv = _share(character.uv, wp.vec2)
+        self.tints = _share(character.vertex_colors, wp.vec3)
+        self.atlas = _share(linear_atlas(character), wp.vec3)
+
+
+class _Brush:
+    """One thread's buffers at the supersampled size."""
+
+    def __init__(self, surface: _Surface, look: Look, camera: CameraPath, samples: int) -> None:
+        self.surface, self.look, self.samples = surface, look, samples
+        size = (camera.height, camera.width)
+        self.keys = np.empty((1, *size), np.uint64)
+        self.face_ids = wp.empty((1, *size), dtype=wp.int32, device="cpu")
+        self.barycentrics = wp.empty((1, *size), dtype=wp.vec3, device="cpu")
+        self.depth = wp.empty((1, *size), dtype=float, device="cpu")
+        self.colours, self.albedos, self.normals = (wp.empty(size, dtype=wp.vec3, device="cpu") for _ in range(3))
+        self.lines = wp.empty(size, dtype=float, device="cpu")
+
+    def paint(
+        self, points: np.ndarray, camera: CameraPath, behind: np.ndarray, rgb: np.ndarray, alpha: np.ndarray
+    ) -> None:
+        """Render one frame: points [V, 3], behind [H, W, 3] linear, into rgb [H, W, 3] and alpha [H, W]."""
+        faces, size = self.surface.faces, (camera.height, camera.width)
+        screen = _share(screen_vertices(points, camera), wp.vec3)
+        self.keys.fill(kernels.EMPTY_KEY)
+        keys = wp.array(self.keys, device="cpu", copy=False)
+        _launch(kernels.zbuffer, (1, len(faces)), screen, faces, NEAR_M, 0, keys)
+        seen = (self.face_ids, self.barycentrics, self.depth)
+        _launch(kernels.resolve, (1, *size), screen, faces, keys, float("nan"), *seen)
+        groups, corners = self.surface.groups, self.surface.character.faces
+        normals = _share(posed_normals(points[None], corners, groups)[0], wp.vec3)
+        arrays = (
+            faces,
+            self.surface.uv,
+            self.surface.tints,
+            self.surface.atlas,
+            self.face_ids[0],
+            self.barycentrics[0],
+        )
+        outputs = (self.colours, self.albedos, self.normals)
+        _launch(
+            look_kernels.shade, size, _lights(self.look, camera), _share(points, wp.vec3), normals, *arrays, *outputs
+        )
+        self._ink(size)
+        picture = (wp.array(rgb, device="cpu", copy=False), wp.array(alpha, device="cpu", copy=False))
+        under = _share(behind, wp.vec3)
+        _launch(
+            look_kernels.resolve_picture, alpha.shape, self.face_ids[0], self.colours, under, self.samples, *picture
+        )
+
+    def _ink(self, size: tuple[int, int]) -> None:
+        look, face_ids, depth = self.look, self.face_ids[0], self.depth[0]
+        wide = default_outline_px(size[0] // self.samples) if look.outline_px is None else look.outline_px
+        if wide <= 0.0:
+            return
+        jump = 0.018 * self.surface.character.diagonal
+        crease = float(np.cos(np.radians(look.crease_deg)))
+        _launch(look_kernels.find_lines, size, face_ids, depth, self.normals, jump, crease, self.lines)
+        ink = wp.vec3(*srgb_to_linear(np.array(look.outline_color) / 255.0).tolist())
+        seen = (face_ids, depth, self.lines, self.albedos)
+        pen = (wide * self.samples, jump, ink, look.outline_tint, look.outline_opacity)
+        _launch(look_kernels.draw_lines, size, *seen, *pen, self.colours)
+
+
+def _lights(look: Look, camera: CameraPath) -> Any:
+    rotation, shift = camera.world_to_camera[0, :3, :3], camera.world_to_camera[0, :3, 3]
+    lights = look_kernels.Lights()
+    lights.mode = _MODES[look.shading]
+    lights.eye = wp.vec3(*(-rotation.T @ shift))
+    for name, direction in (("key", look.key_direction), ("rim", look.rim_direction)):
+        world = rotation.T @ np.asarray(direction, np.float64)
+        setattr(lights, name, wp.vec3(*(world / np.linalg.norm(world))))
+    lights.ambient, lights.softness = look.ambient, max(look.softness, 1e-4)
+    lights.steps, lights.levels = wp.vec2(*look.steps), wp.vec2(*look.levels)
+    lights.shadow = wp.vec3(*look.shadow_tint)
+    lights.rim_strength, lights.highlight = look.rim_strength, look.highlight
+    return lights
+
+
+def _linear_background(background: Background, count: int, width: int, height: int) -> np.ndarray:
+    """The background in linear light. [1 or T, H, W, 3] float32"""
+    if background is None:
+        return np.zeros((1, height, width, 3), np.float32)
+    value = np.asarray(background)
+    if value.ndim == 1:
+        return np.broadcast_to(srgb_to_linear(value / 255.0), (1, height, width, 3))
+    value = value[None] if value.ndim == 3 else value
+    if value.shape[1:] != (height, width, 3) or len(value) not in (1, count):
+        raise ValueError(f"a background of shape {value.shape} for {count} frames of {width} x {height}")
+    return srgb_to_linear(np.arange(256) / 255.0)[value]
+
+
+def _share(value: np.ndarray, dtype: Any) -> wp.array:
+    """A Warp array over ``value``'s memory; copied only where it is not contiguous float32 or int32."""
+    kind = np.int32 if dtype is wp.vec3i else np.float32
+    return wp.array(np.ascontiguousarray(value, kind), dtype=dtype, device="cpu", copy=False)
+
+
+def _launch(kernel: wp.Kernel, dim: tuple[int, ...], *arguments: Any) -> None:
+    wp.launch(kernel, dim=dim, inputs=list(arguments), device="cpu")

@@ -1,0 +1,81 @@
+"""What the renderer needs to know of a mesh beside its faces: which vertices share a normal, and linear colours."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from studio_pipeline.schema.records import Character
+
+_MOST_REPEATS = 16  # times a position may be repeated and still be compared pair by pair
+_SAME_NORMAL_COSINE = 0.9
+
+__all__ = ["linear_atlas", "linear_to_srgb", "normal_groups", "posed_normals", "srgb_to_linear", "weld"]
+
+
+def srgb_to_linear(value: np.ndarray) -> np.ndarray:
+    """sRGB in 0..1 to linear light, element by element. float32"""
+    value = np.asarray(value, np.float32)
+    return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4).astype(np.float32)
+
+
+def linear_to_srgb(value: np.ndarray) -> np.ndarray:
+    """Linear light to sRGB in 0..1, clipped. float32"""
+    value = np.clip(np.asarray(value, np.float32), 0.0, 1.0)
+    return np.where(value <= 0.0031308, value * 12.92, 1.055 * value ** (1.0 / 2.4) - 0.055).astype(np.float32)
+
+
+_SRGB_8BIT = srgb_to_linear(np.arange(256) / 255.0)
+
+
+def linear_atlas(character: Character) -> np.ndarray:
+    """The atlas's colours in linear light. [h, w, 3] float32"""
+    return np.ascontiguousarray(_SRGB_8BIT[character.atlas[..., :3]])
+
+
+def weld(points: np.ndarray, *, tolerance: float) -> np.ndarray:
+    """For rows [V, D], an index [V] int32 that equal rows (rounded to ``tolerance``) share; indices are dense."""
+    cells = np.round(np.asarray(points, np.float64) / tolerance).astype(np.int64)
+    _, index = np.unique(cells, axis=0, return_inverse=True)
+    return index.reshape(-1).astype(np.int32)
+
+
+def normal_groups(character: Character) -> np.ndarray:
+    """For each vertex the group that shares its normal: one place, nearly one rest normal. [V] int32
+
+    Texture seams repeat a position with the same normal and stay smooth; hard edges repeat it with another.
+    """
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    places = weld(character.vertices, tolerance=max(character.diagonal, 1e-9) * 1e-6)
+    order = np.argsort(places, kind="stable")
+    links = []
+    for step in range(1, min(_MOST_REPEATS, len(order))):
+        i, j = order[:-step], order[step:]
+        alike = np.einsum("vc,vc->v", character.normals[i], character.normals[j]) > _SAME_NORMAL_COSINE
+        together = (places[i] == places[j]) & alike
+        if not (places[i] == places[j]).any():
+            break
+        links.append(np.stack([i[together], j[together]]))
+    i, j = np.concatenate(links, axis=1) if links else np.zeros((2, 0), int)
+    count = len(places)
+    return connected_components(coo_matrix((np.ones(len(i)), (i, j)), shape=(count, count)), directed=False)[1]
+
+
+def posed_normals(vertices: np.ndarray, faces: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Unit normals of posed vertices [T, V, 3], area-weighted over each group's faces. [T, V, 3] float32"""
+    from scipy.sparse import csr_matrix
+
+    corners = groups[faces]
+    count = int(groups.max()) + 1
+    gather = csr_matrix(
+        (np.ones(corners.size, np.float32), (corners.reshape(-1), np.repeat(np.arange(len(faces)), 3))),
+        shape=(count, len(faces)),
+    )
+    normals = np.empty(vertices.shape, np.float32)
+    for frame, points in enumerate(vertices):
+        a, b, c = (points[faces[:, corner]] for corner in range(3))
+        summed = gather @ np.cross(b - a, c - a).astype(np.float32)
+        length = np.linalg.norm(summed, axis=1, keepdims=True)
+        normals[frame] = (summed / np.maximum(length, 1e-20))[groups]
+    return normals
