@@ -1,3 +1,5 @@
+# pyright: reportInvalidTypeForm=false, reportOperatorIssue=false
+# pyright: reportIndexIssue=false, reportArgumentType=false, reportCallIssue=false, reportReturnType=false
 """Hard rasterization in Warp: z-buffer by packed atomics, then a pass that resolves what each pixel sees.
 
 Screen vertices are (x [px], y [px], depth [m]). A key packs the depth's bits above the face's index, so
@@ -9,33 +11,11 @@ from __future__ import annotations
 
 import warp as wp
 
+from studio_pipeline.render.kernel_math import cross2, edge_weights, pixel_bound
+
 wp.set_module_options({"enable_backward": False, "fuse_fp": False})
 
 EMPTY_KEY = 0xFFFFFFFFFFFFFFFF
-
-
-@wp.func
-def cross2(ax: float, ay: float, bx: float, by: float) -> float:
-    """z of the cross product of two plane vectors."""
-    return ax * by - ay * bx
-
-
-@wp.func
-def edge_weights(a: wp.vec3, b: wp.vec3, c: wp.vec3, x: float, y: float) -> wp.vec3:
-    """Twice the signed areas of (p, b, c), (p, c, a), (p, a, b): exactly opposite on the two sides of an edge."""
-    ax = a[0] - x
-    ay = a[1] - y
-    bx = b[0] - x
-    by = b[1] - y
-    cx = c[0] - x
-    cy = c[1] - y
-    return wp.vec3(cross2(bx, by, cx, cy), cross2(cx, cy, ax, ay), cross2(ax, ay, bx, by))
-
-
-@wp.func
-def pixel_bound(value: float, limit: int) -> int:
-    """``value`` as a pixel index within [-1, limit]; huge values don't overflow."""
-    return int(wp.clamp(value, -1.0, float(limit)))
 
 
 @wp.kernel

@@ -1,8 +1,12 @@
+# pyright: reportInvalidTypeForm=false, reportOperatorIssue=false
+# pyright: reportIndexIssue=false, reportArgumentType=false, reportCallIssue=false, reportReturnType=false
 """Shading, lines and resolving to 8-bit in Warp; see `render.look` for what the numbers mean."""
 
 from __future__ import annotations
 
 import warp as wp
+
+from studio_pipeline.render.kernel_math import mix3, sample
 
 wp.set_module_options({"enable_backward": False, "fuse_fp": False})
 
@@ -33,34 +37,6 @@ def smooth(low: float, high: float, value: float) -> float:
     """Hermite step from 0 below ``low`` to 1 above ``high``."""
     t = wp.clamp((value - low) / (high - low), 0.0, 1.0)
     return t * t * (3.0 - 2.0 * t)
-
-
-@wp.func
-def mix3(a: wp.vec3, b: wp.vec3, t: float) -> wp.vec3:
-    """Linear blend."""
-    return a * (1.0 - t) + b * t
-
-
-@wp.func
-def texel(atlas: wp.array2d(dtype=wp.vec3), x: int, y: int) -> wp.vec3:
-    """One texel; coordinates repeat."""
-    w = atlas.shape[1]
-    h = atlas.shape[0]
-    return atlas[((y % h) + h) % h, ((x % w) + w) % w]
-
-
-@wp.func
-def sample(atlas: wp.array2d(dtype=wp.vec3), uv: wp.vec2) -> wp.vec3:
-    """Bilinear lookup, texel centres at +0.5, repeating."""
-    u = uv[0] * float(atlas.shape[1]) - 0.5
-    v = uv[1] * float(atlas.shape[0]) - 0.5
-    x = int(wp.floor(u))
-    y = int(wp.floor(v))
-    fx = u - wp.floor(u)
-    fy = v - wp.floor(v)
-    top = mix3(texel(atlas, x, y), texel(atlas, x + 1, y), fx)
-    low = mix3(texel(atlas, x, y + 1), texel(atlas, x + 1, y + 1), fx)
-    return mix3(top, low, fy)
 
 
 @wp.func
@@ -147,7 +123,7 @@ def edge_weight(
     if face_ids[ny, nx] == face_ids[y, x]:
         return 0.0
     # The slope seen on the other side tells a jump from a surface that runs away at a grazing angle.
-    slope = 0.0
+    slope = wp.float32(0.0)
     ox = x - dx
     oy = y - dy
     if ox >= 0 and oy >= 0 and ox < face_ids.shape[1] and oy < face_ids.shape[0] and face_ids[oy, ox] >= 0:
@@ -171,7 +147,7 @@ def find_lines(
 ):
     """Mark pixels beside the background, a jump in depth or a crease."""
     y, x = wp.tid()
-    weight = 0.0
+    weight = wp.float32(0.0)
     if face_ids[y, x] >= 0:
         weight = edge_weight(face_ids, depth, normals, x, y, 1, 0, jump, crease)
         weight = wp.max(weight, edge_weight(face_ids, depth, normals, x, y, -1, 0, jump, crease))
@@ -198,7 +174,7 @@ def draw_lines(
     if face_ids[y, x] < 0:
         return
     reach = int(wp.ceil(radius))
-    cover = 0.0
+    cover = wp.float32(0.0)
     for dy in range(-reach, reach + 1):
         for dx in range(-reach, reach + 1):
             px = x + dx
@@ -233,7 +209,7 @@ def resolve_picture(
     """Average samples in linear light, composite on the background, encode."""
     y, x = wp.tid()
     total = wp.vec3(0.0, 0.0, 0.0)
-    count = 0
+    count = wp.int32(0)
     for sy in range(samples):
         for sx in range(samples):
             py = y * samples + sy

@@ -1,0 +1,59 @@
+# pyright: reportInvalidTypeForm=false, reportOperatorIssue=false
+# pyright: reportIndexIssue=false, reportArgumentType=false, reportCallIssue=false, reportReturnType=false
+"""Small functions that the renderer's kernels share."""
+
+from __future__ import annotations
+
+import warp as wp
+
+
+@wp.func
+def cross2(ax: float, ay: float, bx: float, by: float) -> float:
+    """z of the cross product of two plane vectors."""
+    return ax * by - ay * bx
+
+
+@wp.func
+def edge_weights(a: wp.vec3, b: wp.vec3, c: wp.vec3, x: float, y: float) -> wp.vec3:
+    """Twice the signed areas of (p, b, c), (p, c, a), (p, a, b): exactly opposite on the two sides of an edge."""
+    ax = a[0] - x
+    ay = a[1] - y
+    bx = b[0] - x
+    by = b[1] - y
+    cx = c[0] - x
+    cy = c[1] - y
+    return wp.vec3(cross2(bx, by, cx, cy), cross2(cx, cy, ax, ay), cross2(ax, ay, bx, by))
+
+
+@wp.func
+def pixel_bound(value: float, limit: int) -> int:
+    """``value`` as a pixel index within [-1, limit]; huge values don't overflow."""
+    return int(wp.clamp(value, -1.0, float(limit)))
+
+
+@wp.func
+def mix3(a: wp.vec3, b: wp.vec3, t: float) -> wp.vec3:
+    """Linear blend."""
+    return a * (1.0 - t) + b * t
+
+
+@wp.func
+def texel(atlas: wp.array2d(dtype=wp.vec3), x: int, y: int) -> wp.vec3:
+    """One texel; coordinates repeat."""
+    w = atlas.shape[1]
+    h = atlas.shape[0]
+    return atlas[((y % h) + h) % h, ((x % w) + w) % w]
+
+
+@wp.func
+def sample(atlas: wp.array2d(dtype=wp.vec3), uv: wp.vec2) -> wp.vec3:
+    """Bilinear lookup, texel centres at +0.5, repeating."""
+    u = uv[0] * float(atlas.shape[1]) - 0.5
+    v = uv[1] * float(atlas.shape[0]) - 0.5
+    x = int(wp.floor(u))
+    y = int(wp.floor(v))
+    fx = u - wp.floor(u)
+    fy = v - wp.floor(v)
+    top = mix3(texel(atlas, x, y), texel(atlas, x + 1, y), fx)
+    low = mix3(texel(atlas, x, y + 1), texel(atlas, x + 1, y + 1), fx)
+    return mix3(top, low, fy)
