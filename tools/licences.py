@@ -37,7 +37,10 @@ def main() -> int:
     """Print every offender; exit non-zero when there is one."""
     names = needed("studio_pipeline")
     listing = subprocess.run(
-        [sys.executable, "-m", "piplicenses", "--format=json", "--from=mixed"], check=True, capture_output=True, text=True
+        [sys.executable, "-m", "piplicenses", "--format=json", "--from=mixed"],
+        check=True,
+        capture_output=True,
+        text=True,
     )
     rows = [row for row in json.loads(listing.stdout) if re.sub(r"[-_.]+", "-", row["Name"]).lower() in names]
     bad = [row for row in rows if FORBIDDEN.search(row["License"]) and "or" not in row["License"].split()]

@@ -53,9 +53,7 @@ def frame_points(
     """
     points = np.asarray(points, dtype=np.float64)
     centre = (points.min(0) + points.max(0)) / 2.0
-    direction = np.array(
-        [np.sin(azimuth) * np.cos(elevation), np.sin(elevation), np.cos(azimuth) * np.cos(elevation)]
-    )
+    direction = np.array([np.sin(azimuth) * np.cos(elevation), np.sin(elevation), np.cos(azimuth) * np.cos(elevation)])
     focal = focal_from_fov(fov_y, height)
     rotation = look_at(direction, np.zeros(3), np.array([0.0, 1.0, 0.0]))[:3, :3]
     local = (points - centre) @ rotation.T

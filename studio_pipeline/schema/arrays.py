@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -41,13 +42,30 @@ def load_arrays(path: Path) -> dict[str, np.ndarray]:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            for info in archive.infolist():
-                if info.file_size > MAX_MEMBER_BYTES:
-                    raise InputError(f"declares an array of {info.file_size} bytes", where=path)
-        with np.load(path, allow_pickle=False) as data:
-            return {name: data[name] for name in data.files}
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError, KeyError) as error:
+            return {_stem(info.filename): _read_member(archive, info, path) for info in archive.infolist()}
+    except (OSError, ValueError, zipfile.BadZipFile, EOFError, KeyError, NotImplementedError) as error:
         raise InputError(f"is not a readable array file ({error})", where=path) from error
+
+
+def _stem(name: str) -> str:
+    return name.removesuffix(".npy")
+
+
+def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> np.ndarray:
+    # The header's shape is checked against the bytes that are really there before anything is allocated.
+    if info.compress_type != zipfile.ZIP_STORED or info.file_size > MAX_MEMBER_BYTES:
+        raise InputError(f"holds a compressed or oversized array {info.filename!r}", where=path)
+    with archive.open(info) as stream:
+        version = np.lib.format.read_magic(stream)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, fortran, dtype = read(stream)
+        if dtype.hasobject:
+            raise InputError(f"holds pickled objects in {info.filename!r}", where=path)
+        count = math.prod(shape)
+        data = stream.read()
+    if len(data) != count * dtype.itemsize:
+        raise InputError(f"declares {count} elements in {info.filename!r} but holds {len(data)} bytes", where=path)
+    return np.frombuffer(bytearray(data), dtype=dtype).reshape(shape, order="F" if fortran else "C")
 
 
 def save_json(path: Path, value: Any) -> None:

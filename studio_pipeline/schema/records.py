@@ -86,7 +86,10 @@ class CameraPath(Record):
     def at(self, indices: slice | np.ndarray | list[int]) -> CameraPath:
         """The same camera restricted to some frames."""
         return CameraPath(
-            world_to_camera=self.world_to_camera[indices], focal=self.focal[indices], width=self.width, height=self.height
+            world_to_camera=self.world_to_camera[indices],
+            focal=self.focal[indices],
+            width=self.width,
+            height=self.height,
         )
 
     def resized(self, width: int, height: int) -> CameraPath:

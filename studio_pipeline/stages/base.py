@@ -58,7 +58,9 @@ class Verdict:
 class StageResult:
     """What a stage returns beside the files that it wrote."""
 
-    figures: Mapping[str, float | int | str | bool] = field(default_factory=dict)  # key figures, names with units: "iou_mean"
+    figures: Mapping[str, float | int | str | bool] = field(
+        default_factory=dict
+    )  # key figures, names with units: "iou_mean"
     previews: tuple[str, ...] = ()  # pictures (png, jpg, gif) in the payload, the best first
     verdicts: tuple[Verdict, ...] = ()
 
@@ -126,5 +128,7 @@ def require(module: str, *, setting: str, package: str) -> Any:
         return importlib.import_module(module)
     except (ImportError, OSError) as error:
         raise BackendUnavailable(
-            f"needs the package {package} ({error})", where=setting, do=f"pip install {package}, or choose another backend"
+            f"needs the package {package} ({error})",
+            where=setting,
+            do=f"pip install {package}, or choose another backend",
         ) from error

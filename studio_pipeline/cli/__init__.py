@@ -1,0 +1,5 @@
+"""The `studio` command."""
+
+from studio_pipeline.cli.main import main
+
+__all__ = ["main"]

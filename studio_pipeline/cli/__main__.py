@@ -1,0 +1,5 @@
+"""``python -m studio_pipeline.cli``."""
+
+from studio_pipeline.cli.main import main
+
+main()

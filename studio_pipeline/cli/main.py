@@ -1,0 +1,222 @@
+"""Commands of `studio`. Every heavy import happens inside the command that needs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from studio_pipeline import __version__
+from studio_pipeline.schema.errors import StudioError, one_line
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="studio",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="A shot list in, editable and physically plausible animation out.",
+    rich_markup_mode="rich",
+)
+
+ShotFiles = Annotated[list[Path], typer.Argument(help="Shot lists (YAML).", show_default=False)]
+OnlyShots = Annotated[Optional[list[str]], typer.Option("--shot", help="Only this shot id; may be repeated.")]
+UntilStage = Annotated[Optional[list[str]], typer.Option("--stage", help="Only up to this stage; may be repeated.")]
+FromStage = Annotated[Optional[str], typer.Option("--from-stage", help="Only this stage and what hangs on it.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
+
+
+def _say(text: str = "") -> None:
+    typer.echo(text)
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, indent=1, ensure_ascii=False, sort_keys=True))
+
+
+@app.command()
+def check(shots: ShotFiles, only: OnlyShots = None, as_json: AsJson = False) -> None:
+    """Validate shot lists: nothing is made, nothing is kept."""
+    from studio_pipeline.line.shots import read_shot_lists
+
+    found = read_shot_lists(shots, only=only)
+    if as_json:
+        _print_json({"shots": [shot.id for shot in found]})
+    else:
+        _say(f"{len(found)} shot{'s' if len(found) != 1 else ''} valid: {', '.join(shot.id for shot in found)}")
+
+
+@app.command()
+def plan(
+    shots: ShotFiles,
+    only: OnlyShots = None,
+    stage: UntilStage = None,
+    from_stage: FromStage = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what would run and why; launch nothing."""
+    from studio_pipeline.cli.tables import plan_as_json, print_plan
+    from studio_pipeline.line.plan import plan_shot, selection
+    from studio_pipeline.line.shots import open_studio, read_shot_lists
+
+    store = open_studio()
+    chosen = selection(stage, from_stage)
+    plans = [plan_shot(store, shot, only=chosen) for shot in read_shot_lists(shots, only=only)]
+    if as_json:
+        _print_json(plan_as_json(plans))
+    else:
+        print_plan(plans)
+
+
+@app.command()
+def run(
+    shots: ShotFiles,
+    out: Annotated[Path, typer.Option("--out", help="Where deliveries go, one folder a shot.")] = Path("out"),
+    only: OnlyShots = None,
+    stage: UntilStage = None,
+    from_stage: FromStage = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make what is missing or outdated, then leave each shot's delivery in its folder."""
+    from studio_pipeline.cli.run import run_lists
+
+    raise typer.Exit(run_lists(shots, out=out, only=only, until=stage, from_stage=from_stage, as_json=as_json))
+
+
+@app.command()
+def retry(
+    only: OnlyShots = None,
+    out: Annotated[Path, typer.Option("--out", help="Where deliveries go, one folder a shot.")] = Path("out"),
+    as_json: AsJson = False,
+) -> None:
+    """Run again what failed, and what hangs on it, of the shots this home knows."""
+    from studio_pipeline.cli.run import retry_failed
+
+    raise typer.Exit(retry_failed(out=out, only=only, as_json=as_json))
+
+
+@app.command()
+def why(
+    shot: Annotated[str, typer.Argument(help="Shot id.")],
+    stage: Annotated[str, typer.Argument(help="Stage.")],
+    as_json: AsJson = False,
+) -> None:
+    """Name the ingredient that changed: since the last version, or between the last two."""
+    from studio_pipeline.line.shots import current_shot, open_studio
+    from studio_pipeline.line.why import explain
+
+    store = open_studio()
+    answer = explain(store, current_shot(store, shot), stage)
+    _print_json(answer.as_json()) if as_json else _say(answer.as_text())
+
+
+@app.command()
+def status(only: OnlyShots = None, as_json: AsJson = False) -> None:
+    """Shots x stages of this home: made, outdated, failed or waiting."""
+    from studio_pipeline.cli.tables import plan_as_json, print_plan
+    from studio_pipeline.line.plan import plan_shot
+    from studio_pipeline.line.shots import known_shots, open_studio
+
+    store = open_studio()
+    plans = [plan_shot(store, shot) for shot in known_shots(store, only=only)]
+    if not plans:
+        _say("no shots yet: studio run SHOTS.yaml")
+    elif as_json:
+        _print_json(plan_as_json(plans))
+    else:
+        print_plan(plans)
+
+
+@app.command()
+def history(shot: Annotated[str, typer.Argument(help="Shot id.")], as_json: AsJson = False) -> None:
+    """Every published version of a shot's stages, with its figures."""
+    from studio_pipeline.cli.tables import print_history
+    from studio_pipeline.line.shots import history_of, open_studio
+
+    rows = history_of(open_studio(), shot)
+    _print_json(rows) if as_json else print_history(rows)
+
+
+@app.command()
+def verify(as_json: AsJson = False) -> None:
+    """Hash every artifact of this home; quarantine what is damaged, so that the next run makes it again."""
+    from studio_pipeline.line.shots import open_studio, verify_everything
+
+    report = verify_everything(open_studio())
+    if as_json:
+        _print_json(report)
+    else:
+        for line in report["problems"]:
+            _say(line)
+        _say(f"{report['checked']} artifacts checked, {report['damaged']} damaged")
+    raise typer.Exit(1 if report["damaged"] else 0)
+
+
+@app.command()
+def gc(
+    days: Annotated[float, typer.Option("--days", help="Take only what is older.", min=0.0)] = 7.0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be taken.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Remove artifacts that nothing refers to; never what is published."""
+    from studio_pipeline.line.shots import collect_garbage, open_studio
+
+    report = collect_garbage(open_studio(), days=days, dry_run=dry_run)
+    if as_json:
+        _print_json(report)
+    else:
+        verb = "would remove" if dry_run else "removed"
+        _say(f"{verb} {len(report['removed'])} generations, {report['bytes'] / 1e6:.1f} MB")
+
+
+@app.command()
+def ui(
+    port: Annotated[int, typer.Option("--port", help="Port on 127.0.0.1.", min=1, max=65535)] = 3000,
+    host: Annotated[
+        str, typer.Option("--host", help="Address; anything but loopback has no authentication.")
+    ] = "127.0.0.1",
+) -> None:
+    """Dagster's web UI: the graph, every shot's pictures, figures and checks."""
+    from studio_pipeline.line.shots import open_studio
+
+    store = open_studio()
+    from studio_pipeline.dag.ui import serve
+
+    _say(f"Dagster for {os.environ['STUDIO_HOME']} at http://{host}:{port} (Ctrl-C ends it)")
+    serve(host=host, port=port, store=store)
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        _say(__version__)
+        raise typer.Exit
+
+
+def main() -> None:
+    """Entry point: errors that a user can act on become one line and their exit code."""
+    try:
+        code = app(standalone_mode=False)
+    except StudioError as error:
+        for line in getattr(error, "lines", None) or [str(error)]:
+            sys.stderr.write(f"studio: {line}\n")
+        sys.exit(error.exit_code)
+    except typer.Exit as leave:
+        sys.exit(leave.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        sys.stderr.write("studio: interrupted; what was finished is kept, run again to go on\n")
+        sys.exit(130)
+    except OSError as error:
+        sys.stderr.write(f"studio: {one_line(error)}\n")
+        sys.exit(4)
+    except Exception as error:
+        if type(error).__module__.startswith("click") and hasattr(error, "show"):
+            error.show()
+            sys.exit(getattr(error, "exit_code", 2))
+        raise
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,120 @@
+"""`studio run` and `studio retry`: plan, launch one Dagster run a shot, deliver, report."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from studio_pipeline.cli.tables import console, print_results
+from studio_pipeline.cli.watch import Terminal
+from studio_pipeline.line.deliver import check_writable, deliver
+from studio_pipeline.line.plan import ShotPlan, plan_shot, selection
+from studio_pipeline.line.progress import watched_by
+from studio_pipeline.line.resolve import ResolvedShot
+from studio_pipeline.line.shots import failed_shots, open_studio, read_shot_lists, save_shot
+
+__all__ = ["retry_failed", "run_lists"]
+
+
+def run_lists(
+    files: Sequence[Path],
+    *,
+    out: Path,
+    only: Sequence[str] | None,
+    until: Sequence[str] | None,
+    from_stage: str | None,
+    as_json: bool,
+) -> int:
+    """Run the shots of some shot lists; returns the exit code."""
+    check_writable(out)
+    shots = read_shot_lists(files, only=only)
+    return _run(open_studio(), shots, out=out, chosen=selection(until, from_stage), as_json=as_json)
+
+
+def retry_failed(*, out: Path, only: Sequence[str] | None, as_json: bool) -> int:
+    """Run the known shots that have a failed stage; returns the exit code."""
+    check_writable(out)
+    store = open_studio()
+    shots = failed_shots(store, only=only)
+    if not shots:
+        sys.stderr.write("studio: nothing has failed\n")
+        return 0
+    return _run(store, shots, out=out, chosen=None, as_json=as_json)
+
+
+def _run(store: Any, shots: Sequence[ResolvedShot], *, out: Path, chosen: set[str] | None, as_json: bool) -> int:
+    for shot in shots:
+        save_shot(store, shot)
+    plans = [plan_shot(store, shot, only=chosen, deep=True) for shot in shots]
+    launched = {plan.shot.id: plan.to_launch() for plan in plans}
+    _go(store, plans, launched)
+    after = [plan_shot(store, shot, only=chosen) for shot in shots] if any(launched.values()) else plans
+    rows: list[dict[str, Any]] = []
+    for before, now in zip(plans, after, strict=True):
+        shot_rows = _rows(before, now)
+        rows += shot_rows
+        deliver(now, shot_rows, out / now.shot.id)
+    if as_json:
+        sys.stdout.write(json.dumps({"out": str(out), "stages": rows}, indent=1, sort_keys=True) + "\n")
+    else:
+        print_results(rows)
+        console().print(_closing(rows, shots, out), soft_wrap=True, markup=False)
+    return 1 if any(row["state"] != "cached" and row["state"] != "made" for row in rows) else 0
+
+
+def _go(store: Any, plans: Sequence[ShotPlan], launched: dict[str, list[str]]) -> None:
+    """Launch what has to run; Dagster is imported only here."""
+    from studio_pipeline.dag.launch import open_instance, register_shots, report_known, run_shot
+
+    with open_instance() as instance:
+        register_shots(instance, list(launched))
+        known = [
+            (plan.shot.id, item.stage, item.outcome(store)) for plan in plans for item in plan.stages if item.artifact
+        ]
+        report_known(instance, known)
+        total = sum(len(stages) for stages in launched.values())
+        if not total:
+            return
+        with Terminal(total=total) as terminal, watched_by(terminal):
+            for shot, stages in launched.items():
+                if stages:
+                    run_shot(instance, shot, stages)
+
+
+def _rows(before: ShotPlan, now: ShotPlan) -> list[dict[str, Any]]:
+    rows = []
+    for old, new in zip(before.stages, now.stages, strict=True):
+        state = new.state
+        if state == "cached" and (
+            old.artifact is None or old.artifact.generation != new.artifact.generation or old.key != new.key
+        ):
+            state = "made"
+        if new.failure and state != "cached":
+            state = "failed"
+        rows.append(
+            {
+                "shot": now.shot.id,
+                "stage": new.stage,
+                "state": state,
+                "reason": new.reason,
+                "version": new.version,
+                "seconds": new.seconds,
+                "figures": dict(new.figures),
+                "verdicts": [vars(verdict) for verdict in new.verdicts],
+                "artifact": str(new.artifact.folder) if new.artifact else None,
+                "backend": new.backend,
+            }
+        )
+    return rows
+
+
+def _closing(rows: Sequence[dict[str, Any]], shots: Sequence[ResolvedShot], out: Path) -> str:
+    failed = [f"{row['shot']} {row['stage']}: {row['reason']}" for row in rows if row["state"] == "failed"]
+    made = sum(row["state"] == "made" for row in rows)
+    lines = [f"\n{made} made, {sum(row['state'] == 'cached' for row in rows)} cached"]
+    lines += [f"failed  {line}" for line in failed]
+    lines += [f"results  {out / shot.id}/review.html" for shot in shots if (out / shot.id / "review.html").exists()]
+    return "\n".join(lines)

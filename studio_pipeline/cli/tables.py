@@ -1,0 +1,108 @@
+"""Tables on the terminal, and the same as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from studio_pipeline.line.plan import ShotPlan
+
+__all__ = ["console", "figures_text", "plan_as_json", "print_history", "print_plan", "print_results"]
+
+_STYLES = {
+    "cached": "green",
+    "made": "cyan",
+    "would run": "yellow",
+    "may run": "yellow",
+    "waits": "magenta",
+    "failed": "red",
+}
+
+
+def console() -> Console:
+    """Standard output, as wide as the terminal or 140 columns when there is none."""
+    found = Console(highlight=False)
+    return found if found.is_terminal else Console(highlight=False, width=140)
+
+
+def plan_as_json(plans: Sequence[ShotPlan]) -> dict[str, Any]:
+    """The plan as JSON: ``{"shots": [{"shot": ..., "stages": [{"stage", "state", "reason", "version"}]}]}``."""
+    return {
+        "shots": [
+            {
+                "shot": plan.shot.id,
+                "stages": [
+                    {"stage": item.stage, "state": item.state, "reason": item.reason, "version": item.version}
+                    for item in plan.stages
+                ],
+            }
+            for plan in plans
+        ],
+        "would_run": sum(item.state in ("would run", "may run") for plan in plans for item in plan.stages),
+    }
+
+
+def print_plan(plans: Sequence[ShotPlan]) -> None:
+    """One row a shot and stage: its state and why."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("shot", "stage", "version", "state", "why"):
+        table.add_column(title, overflow="fold")
+    for plan in plans:
+        for index, item in enumerate(plan.stages):
+            state = Text(item.state, style=_STYLES.get(item.state, ""))
+            table.add_row(plan.shot.id if index == 0 else "", item.stage, item.version or "-", state, Text(item.reason))
+    console().print(table)
+    total = [item.state for plan in plans for item in plan.stages]
+    console().print(
+        f"{total.count('cached')} cached, {total.count('would run')} would run, {total.count('may run')} may run, "
+        f"{total.count('waits')} wait"
+    )
+
+
+def figures_text(figures: Mapping[str, Any], limit: int = 4) -> str:
+    """The first few key figures on one line."""
+    parts = []
+    for name, value in list(figures.items())[:limit]:
+        shown = f"{value:.4g}" if isinstance(value, float) else str(value)
+        parts.append(f"{name} {shown if len(shown) <= 40 else shown[:37] + '...'}")
+    return ", ".join(parts)
+
+
+def print_results(rows: Sequence[Mapping[str, Any]]) -> None:
+    """The table after a run: shot, stage, version, seconds, cached or made, key figures."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("shot", "stage", "version"):
+        table.add_column(title, no_wrap=True)
+    table.add_column("seconds", justify="right")
+    table.add_column("", no_wrap=True)
+    table.add_column("key figures", overflow="ellipsis", no_wrap=True)
+    last = None
+    for row in rows:
+        state = Text(row["state"], style=_STYLES.get(row["state"], ""))
+        seconds = f"{row['seconds']:.1f}" if row["seconds"] is not None else ""
+        note = row["reason"] if row["state"] in ("failed", "waits") else figures_text(row["figures"])
+        shot = row["shot"] if row["shot"] != last else ""
+        table.add_row(shot, row["stage"], row["version"] or "-", seconds, state, Text(note))
+        last = row["shot"]
+    console().print(table)
+
+
+def print_history(rows: Sequence[Mapping[str, Any]]) -> None:
+    """One row a published version."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("stage", "version", "published", "backend", "content", "key figures"):
+        table.add_column(title, overflow="fold")
+    for row in rows:
+        table.add_row(
+            row["stage"],
+            row["version"],
+            row["published"],
+            row["backend"],
+            row["content"][:12],
+            figures_text(row["figures"], 3),
+        )
+    console().print(table)

@@ -1,0 +1,125 @@
+"""One Dagster asset per stage, partitioned by shot. The work is in `line.make`; this only translates."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dagster as dg
+
+from studio_pipeline.line.graph import graph
+from studio_pipeline.line.make import Busy, Outcome, make_stage
+from studio_pipeline.line.shots import load_shot
+from studio_pipeline.schema.errors import InputError, StudioError
+from studio_pipeline.stages.base import Stage, Verdict
+
+__all__ = ["SHOTS", "RefusingIOManager", "Studio", "build_assets", "describe"]
+
+SHOTS = dg.DynamicPartitionsDefinition(name="shots")
+PREVIEW_ROUTE = "/studio-artifacts"
+
+
+class Studio(dg.ConfigurableResource):
+    """Opens the studio's home; ``home`` empty means ``STUDIO_HOME``."""
+
+    home: str = ""
+
+    def store(self) -> Any:
+        """The artifact store of the home."""
+        from studio_pipeline.line.shots import open_studio
+
+        return open_studio(self.home or None)
+
+
+class RefusingIOManager(dg.IOManager):
+    """Assets find their inputs in the store; nothing passes through Dagster, so nothing is ever pickled."""
+
+    def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
+        """Refuse any value."""
+        if obj is not None:
+            raise TypeError("assets return MaterializeResult only; values live in the store")
+
+    def load_input(self, context: dg.InputContext) -> Any:
+        """Refuse always."""
+        raise TypeError("assets depend on each other through the store, not through Dagster")
+
+
+def build_assets() -> list[dg.AssetsDefinition]:
+    """The assets of the graph, one a stage."""
+    return [_build(stage) for stage in graph().values()]
+
+
+def describe(outcome: Outcome) -> dict[str, Any]:
+    """What Dagster shows of an artifact: figures, where it lies, its pictures."""
+    metadata: dict[str, Any] = {
+        "version": outcome.version,
+        "made": outcome.made,
+        "backend": outcome.backend,
+        "artifact": dg.MetadataValue.path(str(outcome.folder)),
+        "seconds": round(outcome.seconds, 2),
+    }
+    for name, value in outcome.figures.items():
+        metadata[name if name not in metadata else f"figure_{name}"] = value
+    for index, name in enumerate(outcome.previews):
+        url = f"{PREVIEW_ROUTE}/{outcome.key}/{outcome.generation}/{name}"
+        metadata["preview" if index == 0 else f"preview_{index + 1}"] = dg.MetadataValue.md(f"![{name}]({url})")
+    return metadata
+
+
+def check_result(stage: str, verdict: Verdict) -> dg.AssetCheckResult:
+    """A verdict as Dagster's asset check; only a blocking one holds later stages."""
+    return dg.AssetCheckResult(
+        check_name=verdict.name,
+        asset_key=stage,
+        passed=verdict.passed,
+        severity=dg.AssetCheckSeverity.ERROR if verdict.blocking else dg.AssetCheckSeverity.WARN,
+        description=verdict.message,
+    )
+
+
+def _build(stage: Stage) -> dg.AssetsDefinition:
+    @dg.asset(
+        name=stage.name,
+        deps=list(stage.inputs),
+        partitions_def=SHOTS,
+        description=stage.summary,
+        group_name=_group(stage.name),
+        check_specs=[dg.AssetCheckSpec(name, asset=stage.name, blocking=True) for name in stage.checks],
+        code_version=str(stage.version),
+        pool="gpu" if stage.uses_gpu else None,
+        kinds={"gpu"} if stage.uses_gpu else set(),
+    )
+    def _asset(context: dg.AssetExecutionContext, studio: Studio) -> dg.MaterializeResult:
+        outcome = _make(context, studio, stage.name)
+        return dg.MaterializeResult(
+            metadata=describe(outcome),
+            data_version=dg.DataVersion(outcome.content_hash),
+            check_results=[check_result(stage.name, verdict) for verdict in outcome.verdicts],
+        )
+
+    return _asset
+
+
+def _make(context: dg.AssetExecutionContext, studio: Studio, name: str) -> Outcome:
+    store = studio.store()
+    try:
+        shot = load_shot(store, context.partition_key)
+        return make_stage(store, shot, name, run_id=context.run_id)
+    except Busy as busy:
+        # Waiting as a retry holds no slot while another worker makes the same artifact.
+        raise dg.RetryRequested(max_retries=1000, seconds_to_wait=2.0) from busy
+    except StudioError as error:
+        raise dg.Failure(
+            description=str(error),
+            metadata={"kind": type(error).__name__},
+            allow_retries=not isinstance(error, InputError),
+        ) from None
+
+
+def _group(name: str) -> str:
+    groups = {
+        "cast": ("character", "rig", "solid"),
+        "direction": ("canonical_view", "directives", "takes", "reference_clip"),
+        "motion": ("observations", "lifted_motion", "refined_motion"),
+        "delivery": ("delivery", "review"),
+    }
+    return next(group for group, names in groups.items() if name in names)

@@ -1,0 +1,100 @@
+"""Running shots through Dagster in this process, and telling its instance what it does not know yet."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import dagster as dg
+from dagster._core.definitions.data_version import DATA_VERSION_TAG
+
+from studio_pipeline.dag.assets import SHOTS, check_result, describe
+from studio_pipeline.dag.definitions import JOB, defs
+from studio_pipeline.line.make import Outcome
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
+
+__all__ = ["open_instance", "register_shots", "report_known", "run_shot"]
+
+
+@contextmanager
+def open_instance() -> Iterator[DagsterInstance]:
+    """Dagster's instance of the current home (``DAGSTER_HOME``)."""
+    logging.getLogger("dagster").setLevel(logging.CRITICAL)
+    with dg.DagsterInstance.get() as instance:
+        yield instance
+
+
+def register_shots(instance: DagsterInstance, shots: Sequence[str]) -> None:
+    """Make the shots known as partitions; known ones cost nothing."""
+    name = SHOTS.name
+    assert name is not None
+    known = set(instance.get_dynamic_partitions(name))
+    if new := [shot for shot in shots if shot not in known]:
+        instance.add_dynamic_partitions(name, new)
+
+
+def run_shot(instance: DagsterInstance, shot: str, stages: Sequence[str]) -> bool:
+    """One run for one shot: makes ``stages`` in order, stops a branch where a stage or gate fails.
+
+    Returns:
+        Whether every stage succeeded.
+    """
+    result = defs.get_job_def(JOB).execute_in_process(
+        instance=instance,
+        partition_key=shot,
+        asset_selection=[dg.AssetKey(stage) for stage in stages],
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        raise_on_error=False,
+        tags={"studio/shot": shot},
+    )
+    return result.success
+
+
+def report_known(instance: DagsterInstance, outcomes: Sequence[tuple[str, str, Outcome]]) -> int:
+    """Report cached artifacts (shot, stage, outcome) that this instance has no materialisation of.
+
+    Returns:
+        How many were reported.
+    """
+    reported = 0
+    by_stage: dict[str, list[tuple[str, Outcome]]] = {}
+    for shot, stage, outcome in outcomes:
+        by_stage.setdefault(stage, []).append((shot, outcome))
+    for stage, items in by_stage.items():
+        key = dg.AssetKey(stage)
+        known = instance.event_log_storage.get_latest_tags_by_partition(
+            key,
+            dg.DagsterEventType.ASSET_MATERIALIZATION,
+            tag_keys=[DATA_VERSION_TAG],
+            asset_partitions=[shot for shot, _ in items],
+        )
+        for shot, outcome in items:
+            if known.get(shot, {}).get(DATA_VERSION_TAG) != outcome.content_hash:
+                _report(instance, key, shot, stage, outcome)
+                reported += 1
+    return reported
+
+
+def _report(instance: DagsterInstance, key: dg.AssetKey, shot: str, stage: str, outcome: Outcome) -> None:
+    instance.report_runless_asset_event(
+        dg.AssetMaterialization(
+            asset_key=key, partition=shot, metadata=describe(outcome), tags={DATA_VERSION_TAG: outcome.content_hash}
+        )
+    )
+    for verdict in outcome.verdicts:
+        result = check_result(stage, verdict)
+        instance.report_runless_asset_event(
+            dg.AssetCheckEvaluation(
+                asset_key=key,
+                check_name=verdict.name,
+                passed=result.passed,
+                metadata={},
+                severity=result.severity,
+                description=verdict.message,
+                partition=shot,
+            )
+        )

@@ -1,0 +1,73 @@
+"""Dagster's web UI with the studio's pictures under its own origin, on loopback."""
+
+from __future__ import annotations
+
+import mimetypes
+import re
+from pathlib import Path
+from typing import Any
+
+from studio_pipeline.dag.assets import PREVIEW_ROUTE
+from studio_pipeline.schema.errors import InputError
+
+__all__ = ["serve"]
+
+
+def serve(*, host: str, port: int, store: Any) -> None:
+    """Serve the UI until interrupted.
+
+    Raises:
+        InputError: The port is taken.
+    """
+    import socket
+
+    import uvicorn
+    from dagster import DagsterInstance
+    from dagster._core.workspace.context import WorkspaceProcessContext
+    from dagster._core.workspace.load_target import ModuleTarget
+    from dagster_webserver.app import create_app_from_workspace_process_context
+    from starlette.routing import Route
+
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise InputError(
+                f"can't listen on {host}:{port} ({error.strerror})", do="choose another with --port"
+            ) from error
+    target = ModuleTarget(
+        module_name="studio_pipeline.dag.definitions", attribute=None, working_directory=None, location_name="studio"
+    )
+    with (
+        DagsterInstance.get() as instance,
+        WorkspaceProcessContext(instance, workspace_load_target=target, code_server_log_level="warning") as context,
+    ):
+        app = create_app_from_workspace_process_context(context, "", 2000)
+        app.router.routes.insert(
+            0, Route(f"{PREVIEW_ROUTE}/{{key}}/{{generation}}/{{name:path}}", _picture_endpoint(store))
+        )
+        uvicorn.run(app, host=host, port=port, log_level="warning")
+
+
+def picture_path(store: Any, key: str, generation: str, name: str) -> Path | None:
+    """The file of a picture in an artifact, or nothing when there is none of that name."""
+    if not re.fullmatch(r"[0-9a-f]{16,64}", key) or not re.fullmatch(r"g\d{4,}", generation):
+        return None
+    if Path(name).suffix.lower() not in {".png", ".jpg", ".jpeg", ".gif", ".webp", ".mp4", ".html"}:
+        return None
+    return store.payload_file(key, generation, name)
+
+
+def _picture_endpoint(store: Any) -> Any:
+    from starlette.responses import FileResponse, PlainTextResponse
+
+    async def endpoint(request: Any) -> Any:
+        values = request.path_params
+        path = picture_path(store, values["key"], values["generation"], values["name"])
+        if path is None:
+            return PlainTextResponse("no such picture", status_code=404)
+        kind = mimetypes.guess_type(path.name)[0]
+        return FileResponse(path, media_type=kind, headers={"Cache-Control": "public, max-age=31536000, immutable"})
+
+    return endpoint

@@ -1,0 +1,75 @@
+"""What a stage's result depends on, spelled out; its digest is the key under which the result is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from studio_pipeline.line.digests import digest_input
+from studio_pipeline.line.graph import graph
+from studio_pipeline.line.resolve import ResolvedShot
+from studio_pipeline.schema.assets import assets_folder
+from studio_pipeline.store.codehash import code_digest
+
+__all__ = ["ingredients"]
+
+
+def ingredients(resolved: ResolvedShot, name: str, inputs: Mapping[str, str]) -> dict[str, Any]:
+    """The ingredients of stage ``name`` of a shot, JSON-able.
+
+    Args:
+        resolved: The shot.
+        name: The stage.
+        inputs: Content hash of each upstream artifact.
+    """
+    stage, setup, backend = graph()[name], resolved.setups[name], resolved.backend(name)
+    return {
+        "stage": name,
+        "stage_version": stage.version,
+        "backend": setup.backend,
+        "code": code_digest(backend.run),
+        "distributions": {dist: _version(dist) for dist in backend.distributions},
+        "settings": _settings(resolved, name),
+        "shot": {field: _shot_field(resolved, field) for field in stage.shot_fields},
+        "inputs": dict(inputs),
+        "assets": {folder: digest_input(assets_folder() / folder) for folder in stage.assets},
+    }
+
+
+def _settings(resolved: ResolvedShot, name: str) -> dict[str, Any]:
+    setup = resolved.setups[name]
+    values = setup.settings.model_dump(mode="json")
+    for field in setup.file_fields:
+        if values.get(field) is not None:
+            values[field] = {"content": digest_input(Path(values[field]))}
+    return values
+
+
+def _shot_field(resolved: ResolvedShot, field: str) -> Any:
+    shot = resolved.shot
+    if field == "id":
+        return shot.id
+    if field == "character":
+        assert shot.character is not None
+        path = Path(shot.character.file)
+        # The file's base name is shown in the result; its folder is not.
+        return {
+            "name": path.name,
+            "content": digest_input(path),
+            "height_m": shot.character.height_m,
+            "seed": shot.character.seed,
+        }
+    if field == "reference":
+        return {"content": digest_input(Path(shot.reference))} if shot.reference else None
+    return shot.model_dump(mode="json", include={field})[field]
+
+
+@cache
+def _version(distribution: str) -> str:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return "absent"

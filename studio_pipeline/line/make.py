@@ -1,0 +1,231 @@
+"""Making one artifact: find it, or run its stage under a lease, commit it and publish it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+import time
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from studio_pipeline.line.graph import graph, upstream
+from studio_pipeline.line.home import open_home
+from studio_pipeline.line.plan import StagePlan, plan_shot, verdicts_of
+from studio_pipeline.line.progress import watcher
+from studio_pipeline.line.resolve import ResolvedShot
+from studio_pipeline.line.shotview import ShotView
+from studio_pipeline.schema.arrays import save_json
+from studio_pipeline.schema.errors import StorageError, StudioError, one_line
+from studio_pipeline.stages.base import StageContext, StageResult, Verdict
+from studio_pipeline.store import Artifact, LeaseBusy, Store
+
+__all__ = ["Busy", "GateClosed", "Outcome", "StageCrashed", "make_stage", "outcome_of"]
+
+
+class Busy(Exception):  # noqa: N818 - a state to wait for, not an error
+    """Another worker is making this very artifact now."""
+
+
+class GateClosed(StudioError):
+    """An input is missing or failed a blocking gate."""
+
+
+class StageCrashed(StudioError):
+    """A stage raised something that it shouldn't; the traceback is in the log."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """An artifact as the orchestrator and the command line see it."""
+
+    key: str
+    generation: str
+    folder: Path
+    content_hash: str
+    version: str
+    made: bool
+    backend: str
+    seconds: float
+    figures: Mapping[str, Any]
+    previews: tuple[str, ...]
+    verdicts: tuple[Verdict, ...]
+
+
+def outcome_of(artifact: Artifact, *, version: str, made: bool) -> Outcome:
+    """Describe an artifact from its manifest."""
+    manifest = artifact.manifest
+    return Outcome(
+        key=artifact.key,
+        generation=artifact.generation,
+        folder=artifact.folder,
+        content_hash=artifact.content_hash,
+        version=version,
+        made=made,
+        backend=manifest["backend"],
+        seconds=manifest["seconds"],
+        figures=manifest["figures"],
+        previews=tuple(manifest["previews"]),
+        verdicts=verdicts_of(artifact),
+    )
+
+
+def make_stage(store: Store, shot: ResolvedShot, name: str, *, run_id: str = "") -> Outcome:
+    """Give the artifact of one stage of one shot, made now or found, and publish it to the shot.
+
+    Raises:
+        Busy: Another worker makes it; ask again later.
+        GateClosed: An input isn't there or failed a gate.
+        StudioError: The stage failed; the reason is recorded for `plan`, `why` and `retry`.
+    """
+    plan = plan_shot(store, shot, only={name} | upstream(name))
+    mine = plan.stages[-1]
+    others = {item.stage: item for item in plan.stages[:-1]}
+    if mine.artifact is not None:
+        return _publish(store, shot, mine.artifact, name, made=False)
+    if mine.key is None or mine.state == "waits":
+        raise GateClosed(mine.reason, where=f"{shot.id} {name}")
+    watcher().started(shot.id, name)
+    try:
+        with store.lease(mine.key) as lease:
+            if (artifact := store.find(mine.key)) is None:
+                artifact = _make(store, shot, mine, others, lease=lease, run_id=run_id)
+                outcome = _publish(store, shot, artifact, name, made=True)
+            else:
+                outcome = _publish(store, shot, artifact, name, made=False)
+    except LeaseBusy as error:
+        raise Busy(str(error)) from error
+    except StudioError as error:
+        _fail(store, shot, mine, error)
+        raise
+    watcher().finished(shot.id, name, outcome)
+    return outcome
+
+
+def _publish(store: Store, shot: ResolvedShot, artifact: Artifact, name: str, *, made: bool) -> Outcome:
+    version = store.publish(shot.id, name, artifact).version
+    return outcome_of(artifact, version=version, made=made)
+
+
+def _fail(store: Store, shot: ResolvedShot, mine: StagePlan, error: StudioError) -> None:
+    watcher().failed(shot.id, mine.stage, str(error))
+    try:
+        store.record_failure(shot.id, mine.stage, key=mine.key, line=str(error))
+    except (StudioError, OSError):
+        # On a full disk the reason can't be kept either; the caller still gets it.
+        return
+
+
+def _make(
+    store: Store, shot: ResolvedShot, mine: StagePlan, others: Mapping[str, StagePlan], *, lease: Any, run_id: str
+) -> Artifact:
+    stage = graph()[mine.stage]
+    inputs: dict[str, Artifact] = {}
+    for parent in stage.inputs:
+        artifact = others[parent].artifact
+        assert artifact is not None
+        inputs[parent] = artifact
+    home = open_home()
+    try:
+        out = Path(tempfile.mkdtemp(prefix=f"{shot.id}.{mine.stage}.", dir=home.scratch))
+    except OSError as error:
+        raise StorageError(f"no scratch folder can be made ({error.strerror})", where=str(home.scratch)) from error
+    try:
+        began = time.monotonic()
+        payloads = {parent: store.checkout(artifact) for parent, artifact in inputs.items()}
+        result = _run_backend(shot, mine, payloads, out, home.root)
+        seconds = time.monotonic() - began
+        _check_verdicts(stage.checks, result, f"{shot.id} {mine.stage}")
+        save_json(out / "stage.json", _summary(mine, result))
+        manifest = {
+            **_summary(mine, result),
+            "previews": list(result.previews),
+            "seconds": round(seconds, 3),
+            "ingredients": dict(mine.ingredients),
+            "inputs": {
+                parent: {"key": a.key, "generation": a.generation, "content_hash": a.content_hash}
+                for parent, a in inputs.items()
+            },
+            "provenance": _provenance(shot, run_id),
+        }
+        return store.commit(mine.key, out, manifest, lease=lease)
+    finally:
+        shutil.rmtree(out, ignore_errors=True)
+
+
+def _run_backend(
+    shot: ResolvedShot, mine: StagePlan, payloads: Mapping[str, Path], out: Path, home: Path
+) -> StageResult:
+    stage = graph()[mine.stage]
+    context = StageContext(
+        settings=shot.setups[mine.stage].settings,
+        inputs=payloads,
+        shot=ShotView(shot.shot, stage.shot_fields),
+        out=out,
+        progress=lambda fraction, message="": watcher().advanced(shot.id, mine.stage, fraction, message),
+    )
+    where = f"{shot.id} {mine.stage}"
+    try:
+        return shot.backend(mine.stage).load()(context)
+    except StudioError as error:
+        raise type(error)(error.what, where=f"{where}: {error.where}" if error.where else where, do=error.do) from error
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StorageError(
+                "the disk is full", where=where, do="free space, then run again; what was finished is kept"
+            ) from error
+        raise _crash(error, where, home) from error
+    except Exception as error:
+        raise _crash(error, where, home) from error
+
+
+def _crash(error: Exception, where: str, home: Path) -> StageCrashed:
+    log = home / "logs" / f"{where.replace(' ', '.')}.log"
+    try:
+        log.parent.mkdir(exist_ok=True)
+        log.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+    except OSError:
+        log = Path("(no log: the home can't be written)")
+    return StageCrashed(
+        f"{type(error).__name__}: {one_line(error)[:300]}", where=where, do=f"the traceback is in {log}"
+    )
+
+
+def _check_verdicts(expected: tuple[str, ...], result: StageResult, where: str) -> None:
+    given = tuple(verdict.name for verdict in result.verdicts)
+    if set(given) != set(expected):
+        raise StageCrashed(f"gave the verdicts {given} where {expected} were declared", where=where)
+
+
+def _summary(mine: StagePlan, result: StageResult) -> dict[str, Any]:
+    return {
+        "stage": mine.stage,
+        "backend": mine.backend,
+        "figures": dict(result.figures),
+        "verdicts": [
+            {"name": v.name, "passed": bool(v.passed), "message": v.message, "blocking": v.blocking}
+            for v in result.verdicts
+        ],
+    }
+
+
+def _provenance(shot: ResolvedShot, run_id: str) -> dict[str, Any]:
+    import platform
+
+    from studio_pipeline import __version__
+
+    return {
+        "package": __version__,
+        "host": platform.node(),
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "pid": os.getpid(),
+        "shot": shot.id,
+        "source": shot.source,
+        "run": run_id,
+        "at": time.time(),
+    }

@@ -1,0 +1,156 @@
+"""What would run for a shot and why, without running it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from studio_pipeline.line.graph import STAGE_NAMES, downstream, graph, stage_named, upstream
+from studio_pipeline.line.keys import ingredients
+from studio_pipeline.line.resolve import ResolvedShot
+from studio_pipeline.stages.base import Verdict
+from studio_pipeline.store import Artifact, Store, diff_ingredients, key_of
+
+__all__ = ["ShotPlan", "StagePlan", "changes_since", "plan_shot", "selection", "verdicts_of"]
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """The state of one stage of one shot."""
+
+    stage: str
+    state: str  # "cached", "would run" or "waits"
+    reason: str
+    backend: str
+    key: str | None = None  # None while an input is not there
+    ingredients: Mapping[str, Any] = field(default_factory=dict)
+    artifact: Artifact | None = None
+    version: str = ""  # latest published version of this very content, or of anything when it would run
+    failure: str = ""  # why the last attempt at this key failed
+
+    @property
+    def figures(self) -> Mapping[str, Any]:
+        """Key figures of the artifact."""
+        return self.artifact.manifest["figures"] if self.artifact else {}
+
+    @property
+    def seconds(self) -> float | None:
+        """How long the artifact took to make."""
+        return self.artifact.manifest["seconds"] if self.artifact else None
+
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """What the gates said."""
+        return verdicts_of(self.artifact) if self.artifact else ()
+
+
+@dataclass(frozen=True)
+class ShotPlan:
+    """The states of a shot's stages, upstream first."""
+
+    shot: ResolvedShot
+    stages: tuple[StagePlan, ...]
+
+    def to_launch(self) -> list[str]:
+        """Stages to hand to Dagster."""
+        return [item.stage for item in self.stages if item.state == "would run"]
+
+
+def verdicts_of(artifact: Artifact) -> tuple[Verdict, ...]:
+    """The gate verdicts stored with an artifact."""
+    return tuple(Verdict(**verdict) for verdict in artifact.manifest["verdicts"])
+
+
+def selection(until: Sequence[str] | None, from_stage: str | None) -> set[str] | None:
+    """The stages that ``--stage`` (those and what they need) and ``--from-stage`` (that and what hangs on it) choose."""
+    if not until and not from_stage:
+        return None
+    chosen = set(STAGE_NAMES)
+    if until:
+        chosen = set().union(*({stage_named(name).name} | upstream(name) for name in until))
+    if from_stage:
+        chosen &= {stage_named(from_stage).name} | downstream(from_stage)
+    return chosen
+
+
+def plan_shot(store: Store, shot: ResolvedShot, *, only: set[str] | None = None, deep: bool = False) -> ShotPlan:
+    """Work out every stage's state.
+
+    Args:
+        store: The artifact store.
+        shot: The shot.
+        only: Stages that may run; others are planned as inputs only and left out of the result.
+        deep: Hash every artifact instead of looking at sizes and times; a damaged one is quarantined.
+    """
+    found: dict[str, StagePlan] = {}
+    for name in graph():
+        found[name] = _plan_stage(store, shot, name, found, allowed=only is None or name in only, deep=deep)
+    return ShotPlan(shot=shot, stages=tuple(item for name, item in found.items() if only is None or name in only))
+
+
+def _plan_stage(
+    store: Store, shot: ResolvedShot, name: str, found: Mapping[str, StagePlan], *, allowed: bool, deep: bool
+) -> StagePlan:
+    inputs = [found[parent] for parent in graph()[name].inputs]
+    backend = shot.setups[name].backend
+    published = store.published(shot.id, name)
+    version = published.version if published else ""
+    missing = [item for item in inputs if item.artifact is None]
+    if missing:
+        blocked = next((item for item in missing if item.state == "waits"), None)
+        if blocked:
+            return StagePlan(name, "waits", f"{blocked.stage} waits", backend, version=version)
+        names = ", ".join(item.stage for item in missing)
+        return StagePlan(name, "would run" if allowed else "waits", f"after {names}", backend, version=version)
+    if closed := _closed_gate(inputs):
+        return StagePlan(name, "waits", closed, backend, version=version)
+    made_of = ingredients(shot, name, {item.stage: item.artifact.content_hash for item in inputs if item.artifact})
+    key = key_of(made_of)
+    artifact, damage = _find(store, key, deep=deep)
+    if artifact is not None:
+        same = published is not None and (published.key, published.generation) == (key, artifact.generation)
+        shown = version if same else ""
+        return StagePlan(name, "cached", "unchanged" if same else "made before", backend, key, made_of, artifact, shown)
+    failure = store.last_failure(shot.id, name)
+    failed = failure.line if failure and failure.key == key else ""
+    reason = damage or (f"failed before: {failed}" if failed else changes_since(store, shot.id, name, made_of))
+    return StagePlan(name, "would run" if allowed else "waits", reason, backend, key, made_of, None, version, failed)
+
+
+def _find(store: Store, key: str, *, deep: bool) -> tuple[Artifact | None, str]:
+    """The current generation of ``key``; with what was damaged when there is none any more."""
+    damage = ""
+    while (artifact := store.find(key)) is not None:
+        if not deep:
+            return artifact, ""
+        problems = store.verify(artifact)
+        if not problems:
+            return artifact, ""
+        store.quarantine(artifact, reason=problems[0])
+        damage = f"damaged: {problems[0]}"
+    return None, damage
+
+
+def _closed_gate(inputs: Sequence[StagePlan]) -> str:
+    for item in inputs:
+        for verdict in item.verdicts:
+            if verdict.blocking and not verdict.passed:
+                return f"{item.stage} failed {verdict.name}: {verdict.message}"
+    return ""
+
+
+def changes_since(store: Store, shot: str, name: str, made_of: Mapping[str, Any]) -> str:
+    """Which ingredients differ from the latest published version's, in words."""
+    published = store.published(shot, name)
+    if published is None:
+        return "never made"
+    before = store.ingredients_of(published.key, published.generation)
+    if before is None:
+        return f"the artifact of {published.version} is gone"
+    changes = diff_ingredients(before, made_of)
+    if not changes:
+        return f"the artifact of {published.version} is gone or damaged"
+    return "; ".join(str(change) for change in changes[:3]) + (
+        f"; and {len(changes) - 3} more" if len(changes) > 3 else ""
+    )

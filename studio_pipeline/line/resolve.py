@@ -1,0 +1,165 @@
+"""From a shot as written to a shot that can be run: files found, backends chosen, settings validated."""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from studio_pipeline.line.digests import digest_input
+from studio_pipeline.line.graph import backend_of, graph, stage_named
+from studio_pipeline.schema.errors import InputError
+from studio_pipeline.schema.shot import CharacterRef, Shot, resolve_path
+from studio_pipeline.stages.base import Backend, FileMarker, Settings
+from studio_pipeline.stages.character.library import resolve_character
+from studio_pipeline.stages.directives import validate_directives
+
+__all__ = ["ResolvedShot", "StageSetup", "from_record", "resolve", "to_record"]
+
+Where = Callable[[str], str]
+
+
+@dataclass(frozen=True)
+class StageSetup:
+    """How one stage of one shot is done."""
+
+    backend: str
+    settings: Settings
+    file_fields: tuple[str, ...]  # settings that name files
+
+
+@dataclass(frozen=True)
+class ResolvedShot:
+    """A shot with absolute paths and validated settings for every stage."""
+
+    shot: Shot
+    setups: Mapping[str, StageSetup]
+    source: str = ""  # the shot list that it came from
+
+    @property
+    def id(self) -> str:
+        """The shot's id, the partition key."""
+        return self.shot.id
+
+    def backend(self, stage: str) -> Backend:
+        """The chosen backend of ``stage``."""
+        return graph()[stage].backends[self.setups[stage].backend]
+
+
+def resolve(shot: Shot, folder: Path, *, where: Where | None = None, source: str = "") -> ResolvedShot:
+    """Check everything about a shot that can be known before any work starts.
+
+    Args:
+        shot: The shot as read from its file.
+        folder: What relative paths are relative to.
+        where: Gives the text that locates a field, such as ``shots.yaml:12: stages.rig``.
+        source: Path of the shot list.
+
+    Raises:
+        InputError: A file is missing, a stage, backend, setting or directive is unknown.
+    """
+    at = where or (lambda name: f"{shot.id}: {name}")
+    assert shot.character is not None
+    file = resolve_character(shot.character.file, folder, where=at("character"))
+    character = CharacterRef(file=str(file), height_m=shot.character.height_m, seed=shot.character.seed)
+    digest_input(file, where=at("character"))
+    if problems := validate_directives(shot.directives):
+        raise InputError("; ".join(problems), where=at("directives"))
+    blocks = _with_clip_block(shot, at)
+    setups: dict[str, StageSetup] = {}
+    for name in graph():
+        setups[name] = _setup(name, blocks.get(name, {}), folder, at)
+    written = {name: _written(setups[name]) for name in blocks}
+    updates: dict[str, Any] = {"character": character, "stages": written}
+    if shot.reference:
+        reference = resolve_path(shot.reference, folder)
+        digest_input(reference, where=at("reference"))
+        updates["reference"] = str(reference)
+    return ResolvedShot(shot=shot.model_copy(update=updates), setups=setups, source=source)
+
+
+def to_record(resolved: ResolvedShot) -> dict[str, Any]:
+    """The shot as JSON for the store; `from_record` reads it back."""
+    return {"shot": resolved.shot.model_dump(mode="json"), "source": resolved.source}
+
+
+def from_record(record: Mapping[str, Any]) -> ResolvedShot:
+    """A resolved shot from its record in the store.
+
+    Raises:
+        InputError: A file that the shot names has gone, or this installation lacks a backend.
+    """
+    shot = Shot.model_validate(record["shot"])
+    return resolve(shot, Path("/"), source=str(record.get("source", "")))
+
+
+def _with_clip_block(shot: Shot, at: Where) -> dict[str, dict[str, Any]]:
+    """The shot's stage blocks; a block that belongs to takes may be written under reference_clip."""
+    blocks = {name: dict(block) for name, block in shot.stages.items()}
+    for name in blocks:
+        stage_named(name, where=at(f"stages.{name}"))
+    clip = blocks.get("reference_clip", {})
+    if "backend" in clip and clip["backend"] not in graph()["reference_clip"].backends:
+        backend_of(graph()["takes"], str(clip["backend"]), where=at("stages.reference_clip.backend"))
+        if "takes" in blocks:
+            raise InputError(
+                "gives the clip twice, here and under takes", where=at("stages.reference_clip"), do="keep one"
+            )
+        blocks["takes"] = blocks.pop("reference_clip")
+    return blocks
+
+
+def _setup(name: str, block: Mapping[str, Any], folder: Path, at: Where) -> StageSetup:
+    stage = graph()[name]
+    values = dict(block)
+    backend_name = backend_of(stage, str(values.pop("backend", stage.default)), where=at(f"stages.{name}.backend"))
+    backend = stage.backends[backend_name]
+    fields = _file_fields(backend.settings)
+    for field in fields:
+        if isinstance(values.get(field), str):
+            values[field] = resolve_path(values[field], folder)
+            digest_input(values[field], where=at(f"stages.{name}.{field}"))
+    try:
+        settings = backend.settings.model_validate(values)
+    except ValidationError as error:
+        raise InputError(_explain(error, backend), where=at(f"stages.{name}")) from None
+    if missing := backend.missing():
+        raise InputError(f"backend {backend_name} can't run here: {missing}", where=at(f"stages.{name}.backend"))
+    return StageSetup(backend=backend_name, settings=settings, file_fields=fields)
+
+
+def _explain(error: ValidationError, backend: Backend) -> str:
+    parts = []
+    for item in error.errors(include_url=False):
+        field = ".".join(str(part) for part in item["loc"])
+        if item["type"] == "extra_forbidden":
+            known = ", ".join(["backend", *backend.settings.model_fields])
+            parts.append(f"setting {field!r} is unknown here (known: {known})")
+        else:
+            given = (
+                item["input"] if isinstance(item["input"], str | int | float | bool) else type(item["input"]).__name__
+            )
+            parts.append(f"setting {field!r}: {item['msg']}, given {given!r}")
+    return "; ".join(parts)
+
+
+def _written(setup: StageSetup) -> dict[str, Any]:
+    """A stage block that says the same with absolute paths."""
+    given = setup.settings.model_dump(mode="json", exclude_unset=True)
+    return {"backend": setup.backend, **given}
+
+
+@cache
+def _file_fields(settings: type[Settings]) -> tuple[str, ...]:
+    hints = typing.get_type_hints(settings, include_extras=True)
+    return tuple(name for name in settings.model_fields if _names_file(hints[name]))
+
+
+def _names_file(hint: Any) -> bool:
+    metadata = getattr(hint, "__metadata__", ())
+    return any(isinstance(item, FileMarker) for item in metadata) or any(_names_file(a) for a in typing.get_args(hint))
