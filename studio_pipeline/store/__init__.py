@@ -1,1 +1,108 @@
-"""See docs/architecture.md for what belongs here."""
+"""Where artifacts live: keyed by what went into them, committed once, verified, published as v001, v002 ...
+
+How a step uses it::
+
+    store = open_store(home / "store")
+
+    ingredients = make_ingredients(
+        stage="rig", version=1, code=code_digest("studio_pipeline.stages.rig.geometric:run"), backend="geometric",
+        distributions=distribution_versions(["numpy", "scipy"]), settings=settings.model_dump(mode="json"),
+        shot={"seed": 3}, inputs={"character": character.content_hash},
+    )
+    key = key_of(ingredients)
+
+    artifact = store.find(key)                       # plan: sizes and etags only
+    artifact = store.find(key, thorough=True)        # run: every byte hashed; damaged ones count as absent
+    if artifact is None:
+        lease = store.leases.acquire(key, who=run_id)
+        if isinstance(lease, Busy):                  # somebody else makes it: come back later
+            raise Retry(lease.seconds_left)
+        with lease:
+            folder = store.checkout(character)       # verified, read only; raises Corrupt
+            result = run(inputs={"character": folder}, out=work)
+            fields = {
+                "stage": "rig", "ingredients": ingredients, "inputs": [asdict(character.as_input("character"))],
+                "figures": result.figures, "verdicts": [asdict(v) for v in result.verdicts],
+                "previews": result.previews, "provenance": {"host": host, "device": "cpu", "seconds": 3.1},
+            }
+            artifact = store.commit(key, work, fields, lease=lease)   # ``.joined``: somebody else's commit had won
+    version = store.shots.publish("demo_010_0010", "rig", artifact)   # version.label == "v001"
+
+    store.shots.published("demo_010_0010", "rig")    # latest, or None
+    old = store.get(version.key, version.generation).ingredients
+    for change in diff_ingredients(old, ingredients):                 # why: "settings.joints: 20 -> 24"
+        ...
+    store.shots.record_failure("demo_010_0010", "rig", key, "mesh has no faces")
+    store.shots.last_failure("demo_010_0010", "rig", key=key)         # None once a later version is published
+
+    verify_all(store).problems                       # hashes everything
+    gc(store, older_than_days=7, dry_run=True)       # what could go
+
+Everything that fails raises `StorageError` or `Corrupt`, one line each.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from studio_pipeline.schema.errors import StorageError
+from studio_pipeline.store.artifacts import LeaseLost, Problem, Store
+from studio_pipeline.store.disk import DiskPrimitive
+from studio_pipeline.store.keys import (
+    Change,
+    canonical_json,
+    content_hash,
+    diff_ingredients,
+    digest_file,
+    digest_folder,
+    digest_path,
+    distribution_versions,
+    key_of,
+    make_ingredients,
+    plain,
+)
+from studio_pipeline.store.leases import Busy, Lease
+from studio_pipeline.store.manifest import Artifact, Corrupt, FileEntry, InputRef
+from studio_pipeline.store.primitive import probe
+from studio_pipeline.store.published import Failure, Published, ShotRecord
+
+__all__ = [
+    "Artifact",
+    "Busy",
+    "Change",
+    "Corrupt",
+    "Failure",
+    "FileEntry",
+    "InputRef",
+    "Lease",
+    "LeaseLost",
+    "Problem",
+    "Published",
+    "ShotRecord",
+    "Store",
+    "canonical_json",
+    "content_hash",
+    "diff_ingredients",
+    "digest_file",
+    "digest_folder",
+    "digest_path",
+    "distribution_versions",
+    "key_of",
+    "make_ingredients",
+    "open_store",
+    "plain",
+]
+
+
+def open_store(place: str | Path) -> Store:
+    """The store at a folder, made when it isn't there; a place that ignores conditional writes is refused.
+
+    Raises:
+        StorageError: It cannot be written, or it doesn't keep the promises of `primitive.Primitive`.
+    """
+    text = str(place)
+    if "://" in text and not text.startswith("file://"):
+        raise StorageError("only a folder can be a store so far", where=text, do="give a path")
+    primitive = DiskPrimitive(Path(text.removeprefix("file://")))
+    probe(primitive)
+    return Store(primitive)
