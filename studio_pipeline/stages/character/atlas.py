@@ -83,14 +83,14 @@ def _key(material: Material, *, flat: bool) -> object:
         return swatch(material)
     texture = material.texture
     assert texture is not None
-    return (flat, hash(texture.data), texture.label, texture.wrap, look)
+    return (flat, texture.data, texture.label, texture.wrap, look)
 
 
 def _flat_color(part: Part, textures: TextureCache) -> tuple[int, ...]:
     if part.material.texture is None:
         return swatch(part.material)
     mean = textures.colored(part.material).reshape(-1, 4).mean(0)
-    return tuple(int(round(c)) for c in mean)
+    return tuple(round(c) for c in mean)
 
 
 def _tile_uv(part: Part, warnings: list[str]) -> tuple[np.ndarray | None, tuple[int, int]]:
@@ -127,13 +127,10 @@ def _repeat(item: _Item, material: Material, warnings: list[str]) -> None:
             f"material {material.name!r}: its texture repeats {columns} x {rows} times and was made smaller"
         )
     assert material.texture is not None
-    across = [
-        item.pixels[:, ::-1] if c % 2 and material.texture.wrap[0] == "mirror" else item.pixels for c in range(columns)
-    ]
+    mirror_u, mirror_v = (wrap == "mirror" for wrap in material.texture.wrap)
+    across = [item.pixels[:, ::-1] if mirror_u and c % 2 else item.pixels for c in range(columns)]
     band = np.concatenate(across, axis=1)
-    item.pixels = np.concatenate(
-        [band[::-1] if r % 2 and material.texture.wrap[1] == "mirror" else band for r in range(rows)], axis=0
-    )
+    item.pixels = np.concatenate([band[::-1] if mirror_v and r % 2 else band for r in range(rows)], axis=0)
 
 
 def _resize(pixels: np.ndarray, width: int, height: int) -> np.ndarray:
@@ -148,11 +145,8 @@ def _pack(items: list[_Item], pad: int, warnings: list[str]) -> tuple[int, int]:
         size = _shelves(items, pad)
         if max(size) <= MAX_SIDE:
             return size
-        large = [item for item in items if max(item.pixels.shape[:2]) > SWATCH]
-        warnings.append("textures were made smaller to fit into one atlas") if not any(
-            "fit into one atlas" in w for w in warnings
-        ) else None
-        for item in large:
+        warnings.append("textures were made smaller to fit into one atlas")
+        for item in (item for item in items if max(item.pixels.shape[:2]) > SWATCH):
             h, w = item.pixels.shape[:2]
             item.pixels = _resize(item.pixels, max(1, int(w * 0.8)), max(1, int(h * 0.8)))
 

@@ -47,7 +47,7 @@ class MaterialReader:
 
     def read(self, index: int | None) -> TexturedMaterial:
         """The material at ``index``; glTF's white default for None."""
-        if index not in self._known:
+        if index is not None and index not in self._known:
             self._known[index] = self._read(self.document.list("materials")[index])
         return self._known[index]
 

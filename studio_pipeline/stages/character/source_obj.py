@@ -190,7 +190,8 @@ def read_obj(path: Path) -> Model:
     colors = _table([row[3:] for row in source.positions], 3, path, "v") if tinted else None
     for name, (counts, corners) in source.groups.items():
         if counts:
-            material = materials.get(name, Material(name, (0.8, 0.8, 0.8, 1.0) if colors is None else (1.0,) * 4))
+            shade = 0.8 if colors is None else 1.0
+            material = materials.get(name, Material(name, (shade, shade, shade, 1.0)))
             part = _part(path, name, np.array(counts), np.array(corners), tables, colors, material)
             if (part := clean_part(part, path)) is not None:
                 model.parts.append(part)

@@ -9,7 +9,7 @@ import numpy as np
 from studio_pipeline.schema.errors import InputError
 from studio_pipeline.stages.character.model import Material, Texture
 
-__all__ = ["TextureCache", "linear_to_srgb", "srgb_to_linear"]
+__all__ = ["TextureCache", "linear_to_srgb", "srgb_to_linear", "swatch"]
 
 MAX_SIDE = 8192
 MAX_PIXELS = 256_000_000
@@ -59,10 +59,8 @@ class TextureCache:
                         do="shrink the textures",
                     )
                 if image.mode.startswith("I"):
-                    grey = np.asarray(image, dtype=np.float64) / 257.0
-                    return np.dstack(
-                        [np.clip(np.rint(grey), 0, 255).astype(np.uint8)] * 3 + [np.full(grey.shape, 255, np.uint8)]
-                    )
+                    grey = np.clip(np.rint(np.asarray(image, dtype=np.float64) / 257.0), 0, 255).astype(np.uint8)
+                    return np.dstack([grey, grey, grey, np.full_like(grey, 255)])
                 return np.asarray(image.convert("RGBA"))
         except InputError:
             raise
