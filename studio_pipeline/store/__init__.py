@@ -29,9 +29,10 @@ How a step uses it::
     version = store.shots.publish("demo_010_0010", "rig", artifact)   # version.label == "v001"
 
     store.shots.published("demo_010_0010", "rig")    # latest, or None
-    old = store.get(version.key, version.generation).ingredients
-    for change in diff_ingredients(old, ingredients):                 # why: "settings.joints: 20 -> 24"
+    old = store.get(version.key, version.generation)
+    for change in diff_ingredients(old.ingredients, ingredients):     # why: "settings.joints: 20 -> 24"
         ...
+    code_units("studio_pipeline.stages.rig.geometric:run")            # keep it in fields: tells which function changed
     store.shots.record_failure("demo_010_0010", "rig", key, "mesh has no faces")
     store.shots.last_failure("demo_010_0010", "rig", key=key)         # None once a later version is published
 
@@ -47,6 +48,7 @@ from pathlib import Path
 
 from studio_pipeline.schema.errors import StorageError
 from studio_pipeline.store.artifacts import LeaseLost, Problem, Store
+from studio_pipeline.store.codehash import code_digest, code_units
 from studio_pipeline.store.disk import DiskPrimitive
 from studio_pipeline.store.keys import (
     Change,
@@ -62,6 +64,7 @@ from studio_pipeline.store.keys import (
     plain,
 )
 from studio_pipeline.store.leases import Busy, Lease
+from studio_pipeline.store.maintenance import GcReport, VerifyReport, gc, verify_all
 from studio_pipeline.store.manifest import Artifact, Corrupt, FileEntry, InputRef
 from studio_pipeline.store.primitive import probe
 from studio_pipeline.store.published import Failure, Published, ShotRecord
@@ -73,6 +76,7 @@ __all__ = [
     "Corrupt",
     "Failure",
     "FileEntry",
+    "GcReport",
     "InputRef",
     "Lease",
     "LeaseLost",
@@ -80,17 +84,22 @@ __all__ = [
     "Published",
     "ShotRecord",
     "Store",
+    "VerifyReport",
     "canonical_json",
+    "code_digest",
+    "code_units",
     "content_hash",
     "diff_ingredients",
     "digest_file",
     "digest_folder",
     "digest_path",
     "distribution_versions",
+    "gc",
     "key_of",
     "make_ingredients",
     "open_store",
     "plain",
+    "verify_all",
 ]
 
 

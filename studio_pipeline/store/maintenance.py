@@ -1,0 +1,212 @@
+"""Looking after a store: `verify_all` hashes everything, `gc` removes what nobody refers to any more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from studio_pipeline.schema.errors import StorageError
+from studio_pipeline.store.artifacts import Problem, Store, generation_prefix
+from studio_pipeline.store.leases import Lease
+from studio_pipeline.store.manifest import Corrupt, decode_record
+from studio_pipeline.store.primitive import Entry, Missing
+
+__all__ = ["GcReport", "VerifyReport", "gc", "verify_all"]
+
+DAY = 86400.0
+Generation = tuple[str, int]  # key and number
+
+
+@dataclass
+class VerifyReport:
+    """What `verify_all` has seen."""
+
+    generations: int = 0  # hashed
+    files: int = 0
+    size: int = 0  # [bytes]
+    problems: list[Problem] = field(default_factory=list)
+    damaged: list[Generation] = field(default_factory=list)  # not yet quarantined; `run` makes them again
+    quarantined: int = 0  # generations already out of use, not looked at
+    unfinished: int = 0  # commits that were cut off; harmless, `gc` removes them
+
+
+@dataclass
+class GcReport:
+    """What `gc` has removed, or would remove."""
+
+    dry_run: bool
+    generations: list[Generation] = field(default_factory=list)
+    unfinished: int = 0  # files of commits that were cut off, and stale temporary files
+    size: int = 0  # [bytes]
+    kept: int = 0  # generations that stay
+    busy: int = 0  # generations that stay because their key is being made right now
+
+
+def verify_all(store: Store, *, progress: Callable[[int, int], None] | None = None) -> VerifyReport:
+    """Hash every generation in use and check every record; changes nothing.
+
+    Args:
+        store: The store.
+        progress: Called with generations done and in total.
+    """
+    report = VerifyReport()
+    tree = _tree(store)
+    report.unfinished = len(tree.unfinished)
+    wanted = sorted(set(tree.generations) | _published(store))
+    for done, (key, number) in enumerate(wanted):
+        if progress:
+            progress(done, len(wanted))
+        if store.is_quarantined(key, number):
+            report.quarantined += 1
+            continue
+        report.generations += 1
+        try:
+            artifact = store.get(key, number)
+        except (Corrupt, StorageError) as error:
+            problems = [Problem(error.where, error.what)]
+        else:
+            problems = store.verify(artifact)
+            report.files += len(artifact.files)
+            report.size += artifact.size
+        if problems:
+            report.damaged.append((key, number))
+            report.problems += problems
+    for shot_id in store.shots.shot_ids():
+        report.problems += [Problem(name, what) for name, what in store.shots.problems(shot_id)]
+    return report
+
+
+def gc(
+    store: Store, *, older_than_days: float = 7.0, dry_run: bool = True, keep: Iterable[Generation] = ()
+) -> GcReport:
+    """Remove unreferenced generations, cut-off commits and stale temporary files older than some days.
+
+    Everything published to a shot stays, in every version, and so do the inputs that it was made from; so does every
+    key with a live lease.
+
+    Args:
+        store: The store.
+        older_than_days: Younger ones stay.
+        dry_run: Only say what would go.
+        keep: Further generations that must stay.
+    """
+    report, limit = GcReport(dry_run), store.primitive.now() - older_than_days * DAY
+    tree = _tree(store)
+    referenced = _closure(store, _published(store) | set(keep))
+    doomed: dict[str, list[Generation]] = {}
+    for (key, number), entries in tree.generations.items():
+        if (key, number) in referenced or max(entry.modified for entry in entries) > limit:
+            report.kept += 1
+        else:
+            doomed.setdefault(key, []).append((key, number))
+    for prefix, entries in tree.unfinished.items():
+        if max(entry.modified for entry in entries) <= limit:
+            doomed.setdefault(prefix.split("/")[2], [])
+    for key, generations in doomed.items():
+        _collect(store, key, generations, tree, limit, report)
+    if not dry_run:
+        report.unfinished += store.primitive.sweep(older_than_days * DAY)
+        _drop_stale_leases(store, limit)
+    return report
+
+
+@dataclass
+class _Tree:
+    """The artifacts' files: by generation with a manifest, and by attempt that no manifest names."""
+
+    generations: dict[Generation, list[Entry]] = field(default_factory=dict)
+    unfinished: dict[str, list[Entry]] = field(default_factory=dict)
+
+
+def _tree(store: Store) -> _Tree:
+    folders: dict[Generation, list[Entry]] = {}
+    for entry in store.primitive.list("artifacts/"):
+        parts = entry.name.split("/")
+        if len(parts) > 4 and len(parts[2]) == 64 and parts[3][:1] == "g" and parts[3][1:].isdecimal():
+            folders.setdefault((parts[2], int(parts[3][1:])), []).append(entry)
+    tree = _Tree()
+    for (key, number), entries in folders.items():
+        prefix = generation_prefix(key, number)
+        payload = _payload(store, key, number)
+        for entry in entries:
+            attempt = entry.name.removeprefix(prefix).partition("/")
+            if payload is None or (attempt[1] and payload and prefix + attempt[0] + "/" != payload):
+                tree.unfinished.setdefault(prefix + attempt[0], []).append(entry)
+            else:
+                tree.generations.setdefault((key, number), []).append(entry)
+    return tree
+
+
+def _payload(store: Store, key: str, number: int) -> str | None:
+    """The payload's prefix; "" when the manifest is damaged (all may belong to it), None when there is none."""
+    name = generation_prefix(key, number) + "manifest.json"
+    try:
+        return decode_record(store.primitive.read(name).data, name)["payload"]
+    except Missing:
+        return None
+    except Corrupt:
+        return ""
+
+
+def _published(store: Store) -> set[Generation]:
+    return {
+        (record.key, record.generation)
+        for shot_id in store.shots.shot_ids()
+        for stage in store.shots.stages(shot_id)
+        for record in store.shots.history(shot_id, stage, revisions=True)
+    }
+
+
+def _closure(store: Store, generations: set[Generation]) -> set[Generation]:
+    """These generations and everything that they were made from."""
+    seen: set[Generation] = set()
+    pending = list(generations)
+    while pending:
+        if (item := pending.pop()) in seen:
+            continue
+        seen.add(item)
+        try:
+            pending += [(ref.key, ref.generation) for ref in store.get(*item).inputs]
+        except (Corrupt, StorageError):
+            continue
+    return seen
+
+
+def _collect(
+    store: Store, key: str, generations: list[Generation], tree: _Tree, limit: float, report: GcReport
+) -> None:
+    lease = None if report.dry_run else store.leases.acquire(key, who="gc")
+    if (lease is None and store.leases.holder(key)) or (lease is not None and not isinstance(lease, Lease)):
+        report.busy += len(generations)
+        return
+    try:
+        for item in generations:
+            report.generations.append(item)
+            # The manifest goes first: from then on the rest is what a cut-off commit leaves. The mark goes last.
+            order = sorted(tree.generations[item], key=lambda entry: _rank(entry.name))
+            _delete(store, order, report)
+        for prefix, entries in tree.unfinished.items():
+            if prefix.split("/")[2] == key and max(entry.modified for entry in entries) <= limit:
+                report.unfinished += len(entries)
+                _delete(store, entries, report)
+    finally:
+        if isinstance(lease, Lease):
+            lease.release()
+
+
+def _rank(name: str) -> int:
+    return 0 if name.endswith("/manifest.json") and name.count("/") == 4 else 2 if name.endswith("/quarantined") else 1
+
+
+def _delete(store: Store, entries: list[Entry], report: GcReport) -> None:
+    for entry in entries:
+        report.size += entry.size
+        if not report.dry_run:
+            store.primitive.delete(entry.name)
+
+
+def _drop_stale_leases(store: Store, limit: float) -> None:
+    for entry in list(store.primitive.list("leases/")):
+        key = entry.name.rpartition("/")[2].removesuffix(".json")
+        if entry.modified <= limit and store.leases.holder(key) is None:
+            store.primitive.delete(entry.name)
