@@ -1,0 +1,152 @@
+"""The time loop: preroll, substeps, step halving, and what happens when a step cannot be solved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from studio_pipeline.physics.body import Body
+from studio_pipeline.physics.drive import Drive, carry
+from studio_pipeline.physics.solver import NewtonOptions, StepSolver
+
+__all__ = ["Simulation", "SimulationOptions", "Trajectory", "attachment_stiffness"]
+
+STATIC_STEP = 10.0  # [s], inertia counts for nothing in a step this long
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimulationOptions:
+    """How time is cut into steps."""
+
+    fps: float = 24.0
+    substeps: int = 1
+    preroll: int = 0  # frames in which the first pose is held before index 0
+    max_halvings: int = 4  # a step may be cut into 2^this
+    newton: NewtonOptions = field(default_factory=NewtonOptions)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trajectory:
+    """States at the frames."""
+
+    positions: np.ndarray  # [T, P, 3] float64 [m], never inverted
+    skinned: np.ndarray  # [T, P, 3] float64 [m], where skinning alone puts the solid
+    solved: np.ndarray  # [T] bool, every step that led to the frame converged
+    volume_ratio_min: np.ndarray  # [T] float64, smallest det F
+    volume_ratio_tet: np.ndarray  # [T] int, the tetrahedron that has it
+    kinetic_energy: np.ndarray  # [T] float64 [J]
+    newton_iterations: np.ndarray  # [T] int
+    linear_iterations: np.ndarray  # [T] int
+    halved: np.ndarray  # [T] bool, a step was cut on the way to the frame
+    steps: tuple[tuple[float, float], ...]  # (time of its end in frames, length [s]) of every step taken after preroll
+
+
+def attachment_stiffness(
+    held: np.ndarray, weights: np.ndarray, sizes: np.ndarray, youngs_modulus: float, ratio: float
+) -> np.ndarray:
+    """Spring stiffness [N/m] of each vertex: ``ratio * E * size``, fading to zero where joints share a vertex evenly.
+
+    Joints that pull one vertex in contradictory directions so let go of it instead of crushing what lies between.
+
+    Args:
+        held: Vertices that joints hold. [P] bool
+        weights: By which weights. [P, J]
+        sizes: Length of each vertex's share of volume [m]. [P]
+        youngs_modulus: [Pa]
+        ratio: Stiffness of the hold in units of the flesh around it.
+    """
+    leading = np.clip(2.0 * weights.max(1) - 1.0, 0.05, 1.0)
+    return np.where(held, ratio * youngs_modulus * sizes * leading, 0.0)
+
+
+class Simulation:
+    """A body driven through a motion."""
+
+    def __init__(self, body: Body, drive: Drive, options: SimulationOptions) -> None:
+        self.body, self.drive, self.options = body, drive, options
+        self.solver = StepSolver(body, options.newton)
+        self.x = drive.rest.copy()
+        self.v = np.zeros_like(self.x)
+        self._steps: list[tuple[float, float]] = []
+        self._newton = self._linear = 0
+        self._solved, self._halved = True, False
+
+    def run(self, progress: Callable[[float], None] = lambda fraction: None) -> Trajectory:
+        """Simulate every frame of the motion from the rest pose."""
+        self._settle()
+        self._steps.clear()
+        frames = self.drive.motion.frame_count
+        rows = []
+        for frame in range(frames):
+            if frame > 0:
+                self._begin()
+                self._frame(frame)
+            rows.append(self._row(frame))
+            progress((frame + 1) / frames)
+        columns = {key: np.array([row[key] for row in rows]) for key in rows[0]}
+        return Trajectory(**columns, steps=tuple(self._steps))
+
+    def _begin(self) -> None:
+        self._newton = self._linear = 0
+        self._solved, self._halved = True, False
+
+    def _row(self, frame: int) -> dict[str, object]:
+        ratios = self.body.volume_ratios(self.body.upload(self.x, self.body.kernels.vec3))
+        return {
+            "positions": self.x.copy(),
+            "skinned": self.drive.positions(self.drive.affine(float(frame))),
+            "solved": self._solved,
+            "volume_ratio_min": float(ratios.min()),
+            "volume_ratio_tet": int(ratios.argmin()),
+            "kinetic_energy": float(0.5 * (self.body.mass_np[:, None] * self.v**2).sum()),
+            "newton_iterations": self._newton,
+            "linear_iterations": self._linear,
+            "halved": self._halved,
+        }
+
+    def _settle(self) -> None:
+        """From the rest pose to the first pose without inertia, then hold it for the preroll."""
+        options = self.options
+        moved = np.abs(self.drive.positions(self.drive.affine(0.0)) - self.drive.rest).max()
+        self._begin()
+        if moved > options.newton.tolerance:
+            for part in range(1, 9):
+                self._advance(-1.0 + (part - 1) / 8.0, -1.0 + part / 8.0, STATIC_STEP, 0)
+                self.v[:] = 0.0
+        if options.newton.gravity or options.newton.ground is not None:
+            self._advance(0.0, 0.0, STATIC_STEP, 0)
+            self.v[:] = 0.0
+        if not self._solved:
+            # An unsettled start shows in the first frame's report; the preroll may still settle it.
+            self._halved = True
+        for _ in range(options.preroll):
+            self._solved = True
+            self._advance(0.0, 0.0, 1.0 / options.fps, 0)
+
+    def _frame(self, frame: int) -> None:
+        count = self.options.substeps
+        for part in range(count):
+            start, end = frame - 1 + part / count, frame - 1 + (part + 1) / count
+            self._advance(start, end, 1.0 / (self.options.fps * count), 0)
+
+    def _advance(self, start: float, end: float, h: float, depth: int) -> None:
+        """One step of ``h`` seconds from time ``start`` to ``end`` [frames], in halves where it does not converge."""
+        before, after = self.drive.affine(start), self.drive.affine(end)
+        target = self.drive.positions(after)
+        x, report = self.solver.step(self.x, self.v, h, target, carry(self.x, before, after))
+        self._newton += report.iterations
+        self._linear += report.linear_iterations
+        spent = self._newton > 8 * self.options.newton.max_iterations
+        if not report.converged and depth < self.options.max_halvings and not spent:
+            self._halved = True
+            middle = 0.5 * (start + end)
+            self._advance(start, middle, 0.5 * h, depth + 1)
+            self._advance(middle, end, 0.5 * h, depth + 1)
+            return
+        # A state that did not converge is still free of inversion: go on from it at the speed of the skinning.
+        self.v = (x - self.x) / h if report.converged else (target - self.drive.positions(before)) / h
+        self.x = x
+        self._solved = self._solved and report.converged
+        self._steps.append((end, h))

@@ -1,0 +1,39 @@
+"""Refined motion: the joints drive an elastic solid, which gives the surface inertia, contact of flesh and volume.
+
+Payload: ``points.{npz,json}`` (PointCache), ``refined.png`` (skinned above, refined below), ``refined_plot.png``
+(displacement, smallest volume ratio and Newton iterations over the frames).
+
+Figures: ``tets``, ``newton_iterations``, ``linear_iterations``, ``max_displacement_m``,
+``max_displacement_percent`` (of the bounding box's diagonal; between skinned and refined surface), ``min_det_f``,
+``volume_change_percent`` and ``volume_change_skinned_percent`` (largest over the frames), ``kinetic_energy_max_j``,
+``jerk_ratio`` (refined over skinned surface), ``fallback_frames``, ``halved_frames``, ``new_intersections`` and
+``new_intersections_skinned`` (worst sampled frame, pairs of triangles).
+
+Verdicts: ``no_inverted_tetrahedra``, ``finite`` (both blocking), ``solver_converged``,
+``no_new_self_intersections``.
+"""
+
+from __future__ import annotations
+
+from studio_pipeline.stages.base import Backend, Stage
+from studio_pipeline.stages.refined_motion.settings import FemSettings
+
+__all__ = ["STAGE"]
+
+STAGE = Stage(
+    name="refined_motion",
+    version=1,
+    summary="Elastic solid driven by the joints",
+    inputs=("character", "rig", "solid", "lifted_motion"),
+    shot_fields=(),
+    backends={
+        "fem": Backend(
+            run="studio_pipeline.stages.refined_motion.fem:run",
+            settings=FemSettings,
+            distributions=("warp-lang", "numpy", "scipy"),
+        )
+    },
+    default="fem",
+    checks=("no_inverted_tetrahedra", "finite", "solver_converged", "no_new_self_intersections"),
+    uses_gpu=True,
+)

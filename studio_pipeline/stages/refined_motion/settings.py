@@ -1,0 +1,31 @@
+"""What an artist or a TD can set on the physics."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from studio_pipeline.stages.base import Settings
+
+__all__ = ["FemSettings"]
+
+
+class FemSettings(Settings):
+    """Settings of the ``fem`` backend; SI units, lengths against the character's height in metres."""
+
+    youngs_modulus: float = Field(default=1e5, ge=1e2, le=1e9)  # [Pa]; 1e4 wobbles visibly on a 1 m body, 1e6 hardly
+    poisson: float = Field(default=0.4, ge=0.0, le=0.49)
+    density: float = Field(default=1000.0, ge=1.0, le=1e5)  # [kg/m^3]
+    damping: float = Field(default=0.002, ge=0.0, le=10.0)  # [s], viscosity over Young's modulus
+    gravity: float = Field(default=0.0, ge=0.0, le=1000.0)  # [m/s^2] downwards; the lifted motion already stands in it
+    ground: float | Literal["rest"] | None = None  # height of a frictionless floor [m]; "rest": lowest rest vertex
+    attachment: float = Field(default=10.0, ge=0.01, le=1e4)  # hold of the bones, in units of the flesh's stiffness
+    substeps: int = Field(default=1, ge=1, le=32)  # steps a frame
+    preroll: int = Field(default=0, ge=0, le=500)  # frames in which the first pose is held before index 0
+    tolerance: float = Field(default=1e-4, ge=1e-7, le=1e-2)  # Newton's last step, part of the rest diagonal
+    max_iterations: int = Field(default=40, ge=2, le=1000)  # Newton iterations a step
+    max_halvings: int = Field(default=4, ge=0, le=8)  # an unsolved step is cut into up to 2^this
+    blend_frames: int = Field(default=3, ge=0, le=100)  # around a frame that falls back to the skinned pose
+    precision: Literal["float32", "float64"] = "float32"
+    intersection_samples: int = Field(default=8, ge=1, le=2000)  # frames in which self-intersections are counted
