@@ -10,6 +10,7 @@ import numpy as np
 import warp as wp
 
 from studio_pipeline.render import kernels, look_kernels
+from studio_pipeline.render.ground import contact_shadow
 from studio_pipeline.render.raster import NEAR_M, camera_for, rasterize_screen, screen_vertices
 from studio_pipeline.render.runtime import initialize, over_frames
 from studio_pipeline.render.surface import linear_atlas, normal_groups, posed_normals, srgb_to_linear
@@ -20,6 +21,10 @@ __all__ = ["Background", "Look", "RenderedFrames", "render_frames"]
 Background = np.ndarray | Sequence[float] | None
 """None (black, alpha 0), one sRGB colour 0..255, or pictures [H, W, 3] or [T, H, W, 3] uint8 sRGB."""
 
+MAX_SAMPLES = 16_000_000
+"""Samples of one picture that are held at once (about 70 bytes each)."""
+
+_SRGB_8BIT = srgb_to_linear(np.arange(256) / 255.0)
 _MODES = {"flat": look_kernels.FLAT, "lambert": look_kernels.LAMBERT, "toon": look_kernels.TOON}
 
 
@@ -42,6 +47,7 @@ class Look:
     outline_tint: float = 0.55  # how much of the surface's own (darkened) colour the ink takes
     outline_opacity: float = 0.92
     crease_deg: float = 62.0  # lines where neighbouring normals differ by more
+    contact_shadow: float = 0.0  # share of the background's light lost under the feet; never part of alpha
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +76,8 @@ def render_frames(
         character: Gives faces, colours and which vertices share a normal.
         camera: T frames, or one for all.
         look: `Look()` when None.
-        supersample: Samples along a pixel's side, averaged in linear light.
+        supersample: Samples along a pixel's side, averaged in linear light; fewer where a picture would need
+            more than `MAX_SAMPLES`.
         background: See `Background`.
     """
     initialize(kernels.__name__, look_kernels.__name__)
@@ -79,21 +86,28 @@ def render_frames(
     count = max(len(points), camera.frame_count)
     camera = camera_for(camera, count)
     width, height = camera.width, camera.height
-    behind = _linear_background(background, count, width, height)
-    hard = rasterize_screen(screen_vertices(points, camera), character.faces, width, height)
-    rgb = np.empty((count, height, width, 3), np.uint8)
-    alpha = np.empty((count, height, width), np.uint8)
-    surface = _Surface(character)
-    large = camera.resized(width * supersample, height * supersample)
+    result = RenderedFrames(
+        rgb=np.empty((count, height, width, 3), np.uint8),
+        alpha=np.empty((count, height, width), np.uint8),
+        depth=np.empty((count, height, width), np.float32),
+        face_ids=np.empty((count, height, width), np.int32),
+    )
+    scene = _Scene(character, look, background, count, width, height)
+    samples = max(1, min(supersample, int(np.sqrt(MAX_SAMPLES / (width * height)))))
+    large = camera.resized(width * samples, height * samples)
 
     def work(part: slice) -> None:
-        brush = _Brush(surface, look, large, supersample)
+        brush = _Brush(scene, large, samples)
         for frame in range(part.start, part.stop):
             pose = points[min(frame, len(points) - 1)]
-            brush.paint(pose, large.at([frame]), behind[min(frame, len(behind) - 1)], rgb[frame], alpha[frame])
+            behind = scene.behind(frame, pose, camera.at([frame]))
+            brush.paint(pose, large.at([frame]), behind, result.rgb[frame], result.alpha[frame])
+            screen = screen_vertices(pose, camera.at([frame]))
+            hard = rasterize_screen(screen, character.faces, width, height)
+            result.depth[frame], result.face_ids[frame] = hard.depth[0], hard.face_ids[0]
 
     over_frames(count, work)
-    return RenderedFrames(rgb=rgb, alpha=alpha, depth=hard.depth, face_ids=hard.face_ids)
+    return result
 
 
 def default_outline_px(height: int) -> float:
@@ -101,23 +115,35 @@ def default_outline_px(height: int) -> float:
     return 0.8 + 0.0014 * height
 
 
-class _Surface:
-    """A character's colours and faces as Warp arrays, shared by all threads."""
+class _Scene:
+    """What all threads share: the character's colours and faces as Warp arrays, the look, the background."""
 
-    def __init__(self, character: Character) -> None:
-        self.character = character
+    def __init__(
+        self, character: Character, look: Look, background: Background, count: int, width: int, height: int
+    ) -> None:
+        self.character, self.look = character, look
         self.groups = normal_groups(character)
         self.faces = _share(character.faces.astype(np.int32), wp.vec3i)
         self.uv = _share(character.uv, wp.vec2)
         self.tints = _share(character.vertex_colors, wp.vec3)
         self.atlas = _share(linear_atlas(character), wp.vec3)
+        self.ground = float(character.vertices[:, 1].min())
+        self.pictures = _pictures(background, count, width, height)
+
+    def behind(self, frame: int, pose: np.ndarray, camera: CameraPath) -> np.ndarray:
+        """The background of a frame in linear light, with the shadow of pose [V, 3] if wanted. [H, W, 3]"""
+        picture = _SRGB_8BIT[self.pictures[min(frame, len(self.pictures) - 1)]]
+        if self.look.contact_shadow > 0.0:
+            options = {"ground": self.ground, "strength": self.look.contact_shadow}
+            picture = picture * contact_shadow(pose[None], self.character.faces, camera, **options)[0][..., None]
+        return picture
 
 
 class _Brush:
     """One thread's buffers at the supersampled size."""
 
-    def __init__(self, surface: _Surface, look: Look, camera: CameraPath, samples: int) -> None:
-        self.surface, self.look, self.samples = surface, look, samples
+    def __init__(self, scene: _Scene, camera: CameraPath, samples: int) -> None:
+        self.scene, self.samples = scene, samples
         size = (camera.height, camera.width)
         self.keys = np.empty((1, *size), np.uint64)
         self.face_ids = wp.empty((1, *size), dtype=wp.int32, device="cpu")
@@ -130,40 +156,28 @@ class _Brush:
         self, points: np.ndarray, camera: CameraPath, behind: np.ndarray, rgb: np.ndarray, alpha: np.ndarray
     ) -> None:
         """Render one frame: points [V, 3], behind [H, W, 3] linear, into rgb [H, W, 3] and alpha [H, W]."""
-        faces, size = self.surface.faces, (camera.height, camera.width)
+        scene, size = self.scene, (camera.height, camera.width)
         screen = _share(screen_vertices(points, camera), wp.vec3)
         self.keys.fill(kernels.EMPTY_KEY)
         keys = wp.array(self.keys, device="cpu", copy=False)
-        _launch(kernels.zbuffer, (1, len(faces)), screen, faces, NEAR_M, 0, keys)
+        _launch(kernels.zbuffer, (1, len(scene.faces)), screen, scene.faces, NEAR_M, 0, keys)
         seen = (self.face_ids, self.barycentrics, self.depth)
-        _launch(kernels.resolve, (1, *size), screen, faces, keys, float("nan"), *seen)
-        groups, corners = self.surface.groups, self.surface.character.faces
-        normals = _share(posed_normals(points[None], corners, groups)[0], wp.vec3)
-        arrays = (
-            faces,
-            self.surface.uv,
-            self.surface.tints,
-            self.surface.atlas,
-            self.face_ids[0],
-            self.barycentrics[0],
-        )
-        outputs = (self.colours, self.albedos, self.normals)
-        _launch(
-            look_kernels.shade, size, _lights(self.look, camera), _share(points, wp.vec3), normals, *arrays, *outputs
-        )
+        _launch(kernels.resolve, (1, *size), screen, scene.faces, keys, float("nan"), *seen)
+        normals = posed_normals(points[None], scene.character.faces, scene.groups)[0]
+        shape = (_share(points, wp.vec3), _share(normals, wp.vec3), scene.faces, scene.uv, scene.tints, scene.atlas)
+        pixels = (self.face_ids[0], self.barycentrics[0], self.colours, self.albedos, self.normals)
+        _launch(look_kernels.shade, size, _lights(scene.look, camera), *shape, *pixels)
         self._ink(size)
+        samples = (self.face_ids[0], self.colours, _share(behind, wp.vec3), self.samples)
         picture = (wp.array(rgb, device="cpu", copy=False), wp.array(alpha, device="cpu", copy=False))
-        under = _share(behind, wp.vec3)
-        _launch(
-            look_kernels.resolve_picture, alpha.shape, self.face_ids[0], self.colours, under, self.samples, *picture
-        )
+        _launch(look_kernels.resolve_picture, alpha.shape, *samples, *picture)
 
     def _ink(self, size: tuple[int, int]) -> None:
-        look, face_ids, depth = self.look, self.face_ids[0], self.depth[0]
+        look, face_ids, depth = self.scene.look, self.face_ids[0], self.depth[0]
         wide = default_outline_px(size[0] // self.samples) if look.outline_px is None else look.outline_px
         if wide <= 0.0:
             return
-        jump = 0.018 * self.surface.character.diagonal
+        jump = 0.018 * self.scene.character.diagonal
         crease = float(np.cos(np.radians(look.crease_deg)))
         _launch(look_kernels.find_lines, size, face_ids, depth, self.normals, jump, crease, self.lines)
         ink = wp.vec3(*srgb_to_linear(np.array(look.outline_color) / 255.0).tolist())
@@ -187,17 +201,16 @@ def _lights(look: Look, camera: CameraPath) -> Any:
     return lights
 
 
-def _linear_background(background: Background, count: int, width: int, height: int) -> np.ndarray:
-    """The background in linear light. [1 or T, H, W, 3] float32"""
-    if background is None:
-        return np.zeros((1, height, width, 3), np.float32)
-    value = np.asarray(background)
+def _pictures(background: Background, count: int, width: int, height: int) -> np.ndarray:
+    """The background as [1 or T, H, W, 3] uint8 sRGB."""
+    value = np.zeros(3, np.uint8) if background is None else np.asarray(background)
     if value.ndim == 1:
-        return np.broadcast_to(srgb_to_linear(value / 255.0), (1, height, width, 3))
+        colour = np.clip(np.round(value), 0, 255).astype(np.uint8)
+        return np.broadcast_to(colour, (1, height, width, 3))
     value = value[None] if value.ndim == 3 else value
-    if value.shape[1:] != (height, width, 3) or len(value) not in (1, count):
-        raise ValueError(f"a background of shape {value.shape} for {count} frames of {width} x {height}")
-    return srgb_to_linear(np.arange(256) / 255.0)[value]
+    if value.dtype != np.uint8 or value.shape[1:] != (height, width, 3) or len(value) not in (1, count):
+        raise ValueError(f"a background of {value.dtype} {value.shape} for {count} frames of {width} x {height}")
+    return value
 
 
 def _share(value: np.ndarray, dtype: Any) -> wp.array:

@@ -47,7 +47,7 @@ def toon(albedo: wp.vec3, normal: wp.vec3, view: wp.vec3, lights: Lights) -> wp.
     full = smooth(lights.steps[1] - lights.softness, lights.steps[1] + lights.softness, lit)
     level = wp.lerp(wp.lerp(lights.levels[0], lights.levels[1], half), 1.0, full)
     # A slow gradient under the steps keeps large plain areas from looking cut out of paper.
-    slow = 0.94 + 0.06 * (0.5 + 0.5 * normal[1])
+    slow = 0.9 + 0.1 * (0.5 + 0.5 * normal[1])
     colour = wp.cw_mul(albedo, mix3(lights.shadow, wp.vec3(1.0, 1.0, 1.0), level)) * slow
     graze = 1.0 - wp.max(wp.dot(normal, view), 0.0)
     rim = smooth(0.62, 0.74, graze) * smooth(0.05, 0.3, wp.dot(normal, lights.rim)) * lights.rim_strength
