@@ -56,11 +56,11 @@ def _count(
     s = faces[f]
     a, b, c = x[s[0]], x[s[1]], x[s[2]]
     query = wp.bvh_query_aabb(bvh, low[f], high[f])
-    other = 0
+    other = wp.int32(0)  # a plain 0 would be a constant to Warp
     while wp.bvh_query_next(query, other):
         if other > f:
             t = faces[other]
-            shared = False
+            shared = wp.bool(False)
             for i in range(3):
                 for j in range(3):
                     if s[i] == t[j]:
