@@ -111,6 +111,7 @@ class Stage:
     default: str  # backend when the shot names none
     checks: tuple[str, ...] = ()  # names of the verdicts that the stage gives, each always present
     uses_gpu: bool = False
+    assets: tuple[str, ...] = ()  # folders of the asset library whose content belongs to the key
 
 
 def _resolve(target: str) -> Callable[..., Any]:
