@@ -1,0 +1,139 @@
+"""A tree of cells as smooth branches between junctions and tips, and the way to cut branches into bones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from studio_pipeline.geometry.skeletons import CurveTree
+
+__all__ = ["Branch", "BranchTree", "branch_tree", "cut", "resample"]
+
+_SAMPLES = 48  # points of a branch when it is cut
+_EVENNESS = 0.12  # what uneven bones cost against bones that leave the middle line
+
+
+@dataclass(kw_only=True)
+class Branch:
+    """A path between two nodes of a `BranchTree`."""
+
+    ends: tuple[int, int]  # nodes
+    points: np.ndarray  # [K, 3] float64, from the first node to the second
+    radius: np.ndarray  # [K] float64, distance to the outside
+
+    @property
+    def length(self) -> float:
+        """Length along the path."""
+        return float(np.linalg.norm(np.diff(self.points, axis=0), axis=1).sum())
+
+    def reverse(self) -> Branch:
+        """The same path walked the other way."""
+        return Branch(ends=self.ends[::-1], points=self.points[::-1], radius=self.radius[::-1])
+
+
+@dataclass(kw_only=True)
+class BranchTree:
+    """Junctions, tips and the root as nodes, branches between them; an undirected tree."""
+
+    positions: np.ndarray  # [N, 3] float64
+    radius: np.ndarray  # [N] float64
+    branches: list[Branch] = field(default_factory=list)
+
+    def degree(self) -> np.ndarray:
+        """Branches at each node. [N]"""
+        return np.bincount(np.array([b.ends for b in self.branches], int).ravel(), minlength=len(self.positions))
+
+
+def branch_tree(tree: CurveTree, points: np.ndarray, *, merge: float = 0.8) -> BranchTree:
+    """Contract a tree of cells to its branches; junctions closer than ``merge`` radii become one.
+
+    Args:
+        tree: The tree of cells.
+        points: Centres of the tree's cells [K, 3].
+        merge: Part of a junction's radius within which another junction is the same.
+    """
+    children = np.bincount(tree.parents[1:], minlength=len(tree.parents))
+    is_node = children != 1
+    is_node[0] = True
+    number = np.cumsum(is_node) - 1
+    branches = []
+    for tip in np.flatnonzero(is_node):
+        if tip == 0:
+            continue
+        path = [int(tip)]
+        while len(path) == 1 or not is_node[path[-1]]:
+            path.append(int(tree.parents[path[-1]]))
+        path = path[::-1]
+        ends = (int(number[path[0]]), int(number[path[-1]]))
+        branches.append(Branch(ends=ends, points=points[path].astype(np.float64), radius=tree.depth[path]))
+    whole = BranchTree(positions=points[is_node].astype(np.float64), radius=tree.depth[is_node], branches=branches)
+    return _smooth(_merge_junctions(whole, merge))
+
+
+def _merge_junctions(tree: BranchTree, merge: float) -> BranchTree:
+    group = np.arange(len(tree.positions))
+    inner = tree.degree() > 1
+    for branch in tree.branches:
+        a, b = branch.ends
+        if inner[a] and inner[b] and branch.length < merge * max(tree.radius[a], tree.radius[b]):
+            group[group == group[b]] = group[a]
+    names, group = np.unique(group, return_inverse=True)
+    # The middle of a cluster, each member counted by its thickness: the same for a cluster and its mirror image.
+    share = np.bincount(group, tree.radius)
+    positions = np.stack([np.bincount(group, tree.radius * tree.positions[:, axis]) / share for axis in range(3)], 1)
+    radius = np.zeros(len(names))
+    np.maximum.at(radius, group, tree.radius)
+    branches = []
+    for branch in tree.branches:
+        ends = (int(group[branch.ends[0]]), int(group[branch.ends[1]]))
+        if ends[0] != ends[1]:
+            points = np.concatenate([positions[[ends[0]]], branch.points[1:-1], positions[[ends[1]]]])
+            branches.append(Branch(ends=ends, points=points, radius=branch.radius))
+    return BranchTree(positions=positions, radius=radius, branches=branches)
+
+
+def _smooth(tree: BranchTree) -> BranchTree:
+    for branch in tree.branches:
+        branch.points, branch.radius = resample(branch.points, branch.radius, _SAMPLES)
+        for _ in range(24):
+            inner = (branch.points[:-2] + branch.points[2:]) / 2.0
+            branch.points[1:-1] = (branch.points[1:-1] + inner) / 2.0
+    return tree
+
+
+def resample(points: np.ndarray, radius: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """``count`` points at even steps along a path [K, 3] with radii [K]."""
+    along = np.r_[0.0, np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))]
+    steps = np.linspace(0.0, along[-1], count)
+    even = np.stack([np.interp(steps, along, points[:, axis]) for axis in range(3)], axis=1)
+    return even, np.interp(steps, along, radius)
+
+
+def cut(points: np.ndarray, radius: np.ndarray, bones: int) -> np.ndarray:
+    """Cut an evenly sampled path [K, 3] into ``bones`` straight pieces: near the path, of even length.
+
+    Returns:
+        Indices of the cuts, both ends included. [bones + 1] int
+    """
+    count = len(points)
+    scale = float(np.mean(radius)) + 1e-12
+    cost = np.full((count, count), np.inf)
+    for i in range(count - 1):
+        for j in range(i + 1, count):
+            chord = points[j] - points[i]
+            offset = points[i : j + 1] - points[i]
+            share = offset @ chord / max(float(chord @ chord), 1e-300)
+            miss = np.linalg.norm(offset - share[:, None] * chord, axis=1).max() / scale
+            even = (j - i) * bones / (count - 1.0) - 1.0
+            cost[i, j] = miss**2 + _EVENNESS * (even**2 + max(0.0, -even - 0.4) * 10.0)
+    best = cost[0].copy()
+    steps = []
+    for _ in range(bones - 1):
+        total = best[:, None] + cost
+        steps.append(np.argmin(total, axis=0))
+        best = np.min(total, axis=0)
+    cuts = [count - 1]
+    for before in reversed(steps):
+        cuts.append(int(before[cuts[-1]]))
+    return np.array([*cuts, 0][::-1])

@@ -1,0 +1,206 @@
+"""From the branches of a body to joints and bones: where the root is, which way chains run, where limbs begin."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from studio_pipeline.geometry.branches import Branch, BranchTree, cut, resample
+
+__all__ = ["Skeleton", "axis_skeleton", "skeleton_of"]
+
+_BONE_RADII, _BONE_SHARE = 2.4, 0.085  # a bone is at least this many radii and this share of the diagonal long
+_MOST_BONES = 6  # on one branch
+_LIMB_START = 0.75  # a limb begins this many radii of the junction away from it
+
+
+@dataclass(kw_only=True)
+class Skeleton:
+    """Joints in the order parents first; a joint moves the bone from its head to its tail."""
+
+    heads: list[np.ndarray] = field(default_factory=list)  # [3] each
+    tails: list[np.ndarray] = field(default_factory=list)  # [3] each
+    parents: list[int] = field(default_factory=list)
+    chains: list[int] = field(default_factory=list)  # which chain a joint belongs to; 0 is the root's
+    reach: list[list[np.ndarray]] = field(
+        default_factory=list
+    )  # what else a joint carries: segments [2, 3] to its limbs
+
+    def add(self, head: np.ndarray, tail: np.ndarray, parent: int, chain: int) -> int:
+        """Append a joint and return its index."""
+        self.heads.append(head)
+        self.tails.append(tail)
+        self.parents.append(parent)
+        self.chains.append(chain)
+        self.reach.append([])
+        return len(self.heads) - 1
+
+
+def skeleton_of(tree: BranchTree, diagonal: float, floor: float, *, coarseness: float = 1.0) -> Skeleton:
+    """Joints for a tree of branches.
+
+    Args:
+        tree: At least one branch.
+        diagonal: Length of the body's bounding box diagonal.
+        floor: Lowest height of the body (y).
+        coarseness: Above one gives longer, fewer bones.
+    """
+    return _Builder(tree, diagonal, floor, coarseness).build()
+
+
+class _Builder:
+    def __init__(self, tree: BranchTree, diagonal: float, floor: float, coarseness: float) -> None:
+        self.tree, self.diagonal, self.floor, self.coarseness = tree, diagonal, floor, coarseness
+        self.skeleton = Skeleton()
+        self.at: list[list[int]] = [[] for _ in tree.positions]
+        for index, branch in enumerate(tree.branches):
+            for end in branch.ends:
+                self.at[end].append(index)
+        self.chain = 0
+
+    def build(self) -> Skeleton:
+        self._node(self._root(), parent=-1, arrived=None, chain=0)
+        return self.skeleton
+
+    # ------------------------------------------------------------------ the root
+
+    def _root(self) -> int:
+        """A junction with a pair of legs if there is one, else the junction or end nearest to the middle."""
+        positions, degree = self.tree.positions, self.tree.degree()
+        middle = self._middle()
+        distance = np.linalg.norm(positions - middle, axis=1) / self.diagonal
+        if not (degree > 2).any():
+            ends = np.flatnonzero(degree == 1)
+            span = positions[ends[1]] - positions[ends[0]]
+            upright = abs(span[1]) > 0.8 * np.linalg.norm(span)
+            if upright or len(positions) == 2:
+                return int(ends[np.argmin(positions[ends, 1])]) if upright else self._split_middle()
+            return int(np.argmin(distance + (degree == 1)))
+        score = distance + 10.0 * (degree < 3) - 0.25 * np.minimum(self._legs(), 2)
+        return int(np.argmin(score))
+
+    def _middle(self) -> np.ndarray:
+        """Centre of the branches by volume."""
+        mass = [b.radius**2 * b.length / len(b.radius) for b in self.tree.branches]
+        points = np.concatenate([b.points for b in self.tree.branches])
+        return np.average(points, axis=0, weights=np.concatenate(mass))
+
+    def _legs(self) -> np.ndarray:
+        """How many branches end on the floor, per node. [N]"""
+        degree, count = self.tree.degree(), np.zeros(len(self.tree.positions))
+        for branch in self.tree.branches:
+            for inner, outer in (branch.ends, branch.ends[::-1]):
+                if degree[outer] == 1 and self.tree.positions[outer, 1] < self.floor + 0.08 * self.diagonal:
+                    count[inner] += 1
+        return count
+
+    def _split_middle(self) -> int:
+        """Put a node into the middle of the only branch."""
+        (branch,) = self.tree.branches
+        half = len(branch.points) // 2
+        node = len(self.tree.positions)
+        self.tree.positions = np.vstack([self.tree.positions, branch.points[half]])
+        self.tree.radius = np.r_[self.tree.radius, branch.radius[half]]
+        first = Branch(ends=(node, branch.ends[0]), points=branch.points[half::-1], radius=branch.radius[half::-1])
+        second = Branch(ends=(node, branch.ends[1]), points=branch.points[half:], radius=branch.radius[half:])
+        for part in (first, second):
+            part.points, part.radius = resample(part.points, part.radius, len(branch.points))
+        self.tree.branches = [first, second]
+        self.at = [[0] if i == branch.ends[0] else [1] for i in range(node)] + [[0, 1]]
+        return node
+
+    # ------------------------------------------------------------------ chains
+
+    def _node(self, node: int, parent: int, arrived: Branch | None, chain: int) -> None:
+        """Joints of everything beyond ``node``; ``arrived`` is the branch that led here, ending at the node."""
+        out = [self.tree.branches[i] for i in self.at[node]]
+        away = [b if b.ends[0] == node else b.reverse() for b in out]
+        away = [b for b in away if arrived is None or b.ends[1] != arrived.ends[0]]
+        if not away:
+            return
+        main = max(range(len(away)), key=lambda i: self._continues(away[i], arrived))
+        first = self._chain(away[main], parent, 0.0, chain)
+        ends = [(away[main], first[-1], chain)]
+        for index in sorted(set(range(len(away))) - {main}, key=lambda i: tuple(-away[i].points[-1])):
+            branch = away[index]
+            self.chain += 1
+            start = min(_LIMB_START * self.tree.radius[node] / branch.length, 0.45)
+            joints = self._chain(branch, first[0], start, self.chain)
+            self.skeleton.reach[first[0]].append(np.stack([branch.points[0], self.skeleton.heads[joints[0]]]))
+            ends.append((branch, joints[-1], self.chain))
+        for branch, last, of_chain in ends:
+            self._node(branch.ends[1], last, branch, of_chain)
+
+    def _continues(self, branch: Branch, arrived: Branch | None) -> tuple[float, float]:
+        """How well a branch continues the chain: straight on, along the mirror plane, thick and long."""
+        ahead = branch.points[len(branch.points) // 3] - branch.points[0]
+        ahead = ahead / (np.linalg.norm(ahead) + 1e-12)
+        if arrived is None:
+            onward = 0.7 * ahead[1]
+        else:
+            before = arrived.points[-1] - arrived.points[len(arrived.points) // 2]
+            onward = float(ahead @ before / (np.linalg.norm(before) + 1e-12))
+        on_plane = 1.0 if np.abs(branch.points[:, 0]).max() < 1e-6 * self.diagonal else 0.0
+        thick = float(np.median(branch.radius)) / float(self.tree.radius.max())
+        inner = 0.5 if len(self.at[branch.ends[1]]) > 1 else 0.0
+        return onward + on_plane + thick + inner, branch.length
+
+    def _chain(self, branch: Branch, parent: int, start: float, chain: int) -> list[int]:
+        """Joints along a branch from ``start`` (share of its length) to its end."""
+        keep = max(int(round(start * (len(branch.points) - 1))), 0)
+        points, radius = resample(branch.points[keep:], branch.radius[keep:], len(branch.points))
+        length = Branch(ends=branch.ends, points=points, radius=radius).length
+        shortest = self.coarseness * max(_BONE_RADII * float(np.mean(radius)), _BONE_SHARE * self.diagonal)
+        bones = int(np.clip(round(length / shortest), 1, _MOST_BONES))
+        if (
+            bones == 1
+            and length > 1.2 * _BONE_SHARE * self.diagonal * self.coarseness
+            and len(self.at[branch.ends[1]]) == 1
+        ):
+            bones = 2
+        cuts = points[cut(points, radius, bones)]
+        joints = []
+        for head, tail in zip(cuts[:-1], cuts[1:], strict=True):
+            parent = self.skeleton.add(head, tail, parent, chain)
+            joints.append(parent)
+        return joints
+
+
+def axis_skeleton(points: np.ndarray, depth: np.ndarray, *, bones: int = 4, mirrored: bool = False) -> Skeleton:
+    """A straight chain through a body without limbs, along its longest axis or upright when it has none.
+
+    Args:
+        points: Centres of the body's cells [N, 3].
+        depth: Their distances to the outside [N].
+        bones: Number of bones.
+        mirrored: Keep the chain on x = 0 when it runs along that plane.
+    """
+    centre = points.mean(0)
+    values, axes = np.linalg.eigh(np.cov((points - centre).T) + 1e-30 * np.eye(3))
+    axis = axes[:, 2]
+    up = np.array([0.0, 1.0, 0.0])
+    spread_up = float(up @ np.cov((points - centre).T) @ up)
+    if spread_up > 0.5 * values[2]:
+        axis = up
+    axis = axis * (np.sign(axis[np.argmax(np.abs(axis))]) or 1.0)
+    along = (points - centre) @ axis
+    aside = np.linalg.norm(points - centre - along[:, None] * axis, axis=1)
+    step = np.ptp(along) / 40.0 + 1e-12
+    core = along[aside <= aside.min() + 2.0 * step]
+    margin = 0.12 * np.ptp(core)
+    heads = np.linspace(core.min() + margin, core.max() - margin, bones + 1)
+    # Each head goes to the deepest cell of its slice near the axis, so that it lies inside whatever the shape.
+    knots = []
+    for height in heads:
+        near = np.abs(along - height) <= np.abs(along - height).min() + step
+        candidates = np.flatnonzero(near)
+        pick = candidates[np.argmax(depth[candidates] - 0.5 * aside[candidates])]
+        target = centre + height * axis
+        inside = np.linalg.norm(points - target, axis=1).min() <= depth.min() * 1.8
+        knots.append(target if inside else points[pick])
+    skeleton = Skeleton()
+    parent = -1
+    for head, tail in zip(knots[:-1], knots[1:], strict=True):
+        parent = skeleton.add(head, tail, parent, 0)
+    return skeleton
