@@ -71,10 +71,8 @@ def test_camera_that_sees_half_warns_and_one_that_sees_nothing_blocks(tmp_path):
     # The right border of a square picture lies tan(15 degrees) * 6 = 1.61 m from its middle: the ball is cut in half.
     _, result = run(tmp_path, camera=half, resolution=(64, 64))
     check = verdict(result, "character_in_frame")
-    assert (
-        not check.passed and not check.blocking
+    assert not check.passed and not check.blocking
     assert result.figures["in_frame_fraction"] == pytest.approx(0.5, abs=0.05)
-    )
     away = CameraSpec(eye=(0.0, 0.5, 6.0), target=(0.0, 0.5, 12.0))
     _, result = run(tmp_path, camera=away)
     check = verdict(result, "character_in_frame")
