@@ -76,12 +76,60 @@ def tube_motion(frames: int, fps: Fraction, first: int) -> Motion:
     """Index 0 at rest, then the tube bends, twists and slides."""
     phase = np.linspace(0.0, 1.0, frames)[:, None]
     rotations = sixd_identity(frames, 3)
-    for joint, axis in enumerate([[0.0, 0.5, 0.3], [0.9, 0.0, 0.4], [0.2, 3.5, 0.0]]):
+    for joint, axis in enumerate([[0.0, 0.5, 0.3], [0.9, 0.0, 0.4], [0.2, 1.6, 0.0]]):
         rotations[:, joint] = matrix_to_sixd(axis_angle_to_matrix(phase * np.array(axis)))
     translations = np.zeros((frames, 3, 3))
     translations[:, 0] = phase * np.array([0.2, 0.05, -0.1])
     return Motion(
         rotations=rotations.astype(np.float32), translations=translations.astype(np.float32), fps=fps, first_frame=first
+    )
+
+
+def build_scene(
+    *,
+    frames: int = 9,
+    fps: Fraction = Fraction(24),
+    handles: int = 1,
+    unit_scale: float = 1.0,
+    tinted: bool = False,
+    moving_camera: bool = True,
+    zoom: bool = False,
+    size: tuple[int, int] = (96, 128),
+    shot_id: str = "demo_010_0010",
+) -> DeliveryScene:
+    """The tube's shot; index 0 at rest."""
+    character = tube(unit_scale=unit_scale, tinted=tinted)
+    rig, motion = tube_rig(character), tube_motion(frames, fps, 1001 - handles)
+    skinned = pose_vertices(character.vertices, rig.weights, skinning_transforms(rig, motion))
+    wobble = 0.02 * np.sin(np.arange(frames))[:, None, None] * character.vertices[None, :, 1:2]
+    points = (skinned + wobble * np.array([1.0, 0.0, 0.5])).astype(np.float32)
+    view = frame_points(points.reshape(-1, 3), width=size[0], height=size[1], fill=0.8)
+    angles = np.linspace(0.0, 0.3, frames) if moving_camera else np.zeros(1)
+    views = [orbit(view, np.array([0.0, 0.6, 0.0]), angle) for angle in angles]
+    focal = view.focal[0] * (np.linspace(1.0, 0.9, len(views)) if zoom else np.ones(len(views)))
+    camera = CameraPath(
+        world_to_camera=np.concatenate([v.world_to_camera for v in views]),
+        focal=focal,
+        width=size[0],
+        height=size[1],
+    )
+    cache = PointCache(
+        points=points,
+        stiffness=np.full(4, 1e5, dtype=np.float32),
+        fallback=np.zeros(frames, dtype=bool),
+        fps=fps,
+        first_frame=1001 - handles,
+    )
+    return DeliveryScene(
+        shot_id=shot_id,
+        fps=fps,
+        frames=(1001, 1001 + frames - 1 - 2 * handles),
+        handles=handles,
+        character=character,
+        rig=rig,
+        camera=camera,
+        motion=motion,
+        cache=cache,
     )
 
 
@@ -91,51 +139,4 @@ SceneMaker = Callable[..., DeliveryScene]
 @pytest.fixture(scope="session")
 def make_scene() -> SceneMaker:
     """Builds a `DeliveryScene` of the tube."""
-
-    def make(
-        *,
-        frames: int = 9,
-        fps: Fraction = Fraction(24),
-        handles: int = 1,
-        unit_scale: float = 1.0,
-        tinted: bool = False,
-        moving_camera: bool = True,
-        zoom: bool = False,
-        size: tuple[int, int] = (96, 128),
-        shot_id: str = "demo_010_0010",
-    ) -> DeliveryScene:
-        character = tube(unit_scale=unit_scale, tinted=tinted)
-        rig, motion = tube_rig(character), tube_motion(frames, fps, 1001 - handles)
-        skinned = pose_vertices(character.vertices, rig.weights, skinning_transforms(rig, motion))
-        wobble = 0.02 * np.sin(np.arange(frames))[:, None, None] * character.vertices[None, :, 1:2]
-        points = (skinned + wobble * np.array([1.0, 0.0, 0.5])).astype(np.float32)
-        view = frame_points(points.reshape(-1, 3), width=size[0], height=size[1], fill=0.8)
-        angles = np.linspace(0.0, 0.3, frames) if moving_camera else np.zeros(1)
-        views = [orbit(view, np.array([0.0, 0.6, 0.0]), angle) for angle in angles]
-        focal = view.focal[0] * (np.linspace(1.0, 0.9, len(views)) if zoom else np.ones(len(views)))
-        camera = CameraPath(
-            world_to_camera=np.concatenate([v.world_to_camera for v in views]),
-            focal=focal,
-            width=size[0],
-            height=size[1],
-        )
-        cache = PointCache(
-            points=points,
-            stiffness=np.full(4, 1e5, dtype=np.float32),
-            fallback=np.zeros(frames, dtype=bool),
-            fps=fps,
-            first_frame=1001 - handles,
-        )
-        return DeliveryScene(
-            shot_id=shot_id,
-            fps=fps,
-            frames=(1001, 1001 + frames - 1 - 2 * handles),
-            handles=handles,
-            character=character,
-            rig=rig,
-            camera=camera,
-            motion=motion,
-            cache=cache,
-        )
-
-    return make
+    return build_scene

@@ -57,7 +57,7 @@ def write_refined_glb(scene: DeliveryScene, path: Path, *, limit: int) -> None:
     kept = morph_indices(scene.frame_count, limit)
     primitive = _primitive(builder, scene)
     base, base_normals = scene.file_vertices, unit_normals(scene.character.normals)
-    normals = moving_normals(scene.character.vertices, base_normals, scene.character.faces, scene.cache.points[kept])
+    normals = moving_normals(scene.character, scene.cache.points[kept])
     primitive["targets"] = [
         {
             "POSITION": builder.accessor(scene.file_points[index] - base, target=ARRAY_BUFFER, bounds=True),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from studio_pipeline.render.surface import linear_atlas, linear_to_srgb
 from studio_pipeline.schema.records import Character
 
 __all__ = ["bake_tint", "has_tint", "png_bytes"]
@@ -57,36 +58,27 @@ def bake_tint(character: Character) -> tuple[np.ndarray, np.ndarray]:
     bary = np.clip(np.stack([1.0 - b1 - b2, b1, b2], axis=1), 0.0, None)
     bary = (bary / bary.sum(1, keepdims=True)).astype(np.float32)
     texture = np.zeros((side * side, 3), dtype=np.uint8)
+    atlas = linear_atlas(character)
     used = np.flatnonzero(face < count)
     for part in np.array_split(used, max(1, len(used) // 500_000)):
         at = character.faces[face[part]]
         place = np.einsum("nk,nkc->nc", bary[part], character.uv[at])
         tint = np.einsum("nk,nkc->nc", bary[part], character.vertex_colors[at])
-        texture[part] = _to_srgb(_sample_linear(character.atlas, place) * tint)
+        light = _sample(atlas, place) * tint
+        texture[part] = np.round(linear_to_srgb(light) * 255.0).astype(np.uint8)
     return texture.reshape(side, side, 3), uv.astype(np.float32)
 
 
-def _sample_linear(atlas: np.ndarray, uv: np.ndarray) -> np.ndarray:
-    """Bilinear, repeating look-up in linear light. atlas [h, w, 4] uint8, uv [N, 2] -> [N, 3]"""
+def _sample(atlas: np.ndarray, uv: np.ndarray) -> np.ndarray:
+    """Bilinear, repeating look-up. atlas [h, w, 3], uv [N, 2] -> [N, 3]"""
     height, width = atlas.shape[:2]
     at = uv * (width, height) - 0.5
     low = np.floor(at).astype(np.int64)
     fraction = (at - low)[:, :, None]
-    table = _to_linear(np.arange(256) / 255.0)
 
     def texel(dx: int, dy: int) -> np.ndarray:
-        return table[atlas[(low[:, 1] + dy) % height, (low[:, 0] + dx) % width, :3]]
+        return atlas[(low[:, 1] + dy) % height, (low[:, 0] + dx) % width]
 
     top = texel(0, 0) * (1.0 - fraction[:, 0]) + texel(1, 0) * fraction[:, 0]
     bottom = texel(0, 1) * (1.0 - fraction[:, 0]) + texel(1, 1) * fraction[:, 0]
     return top * (1.0 - fraction[:, 1]) + bottom * fraction[:, 1]
-
-
-def _to_linear(value: np.ndarray) -> np.ndarray:
-    return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
-
-
-def _to_srgb(value: np.ndarray) -> np.ndarray:
-    value = np.clip(value, 0.0, 1.0)
-    encoded = np.where(value <= 0.0031308, value * 12.92, 1.055 * value ** (1.0 / 2.4) - 0.055)
-    return np.round(encoded * 255.0).astype(np.uint8)

@@ -226,13 +226,12 @@ def _skin_extents(stage: Any, body: Any, mesh: Any, scene: DeliveryScene) -> Non
 def _refined(stage: Any, root: Any, surface: _Surface) -> None:
     from pxr import UsdGeom, Vt
 
-    scene, character = surface.scene, surface.scene.character
+    scene = surface.scene
     group = UsdGeom.Xform.Define(stage, root.AppendChild("Refined"))
     mesh = surface.mesh(stage, group.GetPath().AppendChild("Body"))
     points, normals, extent = mesh.CreatePointsAttr(), mesh.CreateNormalsAttr(), mesh.CreateExtentAttr()
     mesh.SetNormalsInterpolation(UsdGeom.Tokens.vertex)
-    rest_normals = unit_normals(character.normals)
-    moving = moving_normals(character.vertices, rest_normals, character.faces, scene.cache.points)
+    moving = moving_normals(scene.character, scene.cache.points)
     for index, posed in enumerate(scene.file_points):
         code = scene.first_frame + index
         points.Set(Vt.Vec3fArray.FromNumpy(posed), code)

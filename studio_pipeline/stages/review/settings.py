@@ -1,0 +1,18 @@
+"""What may be set on the review."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from studio_pipeline.stages.base import Settings
+
+__all__ = ["ReviewSettings"]
+
+
+class ReviewSettings(Settings):
+    """Settings of the ``page`` backend."""
+
+    panel_px: int = Field(default=480, ge=64, le=1080)  # most height or width of one picture of the side by side
+    sheet_columns: int = Field(default=6, ge=2, le=12)  # moments on the contact sheet
+    turntable_frames: int = Field(default=48, ge=8, le=240)
+    page_mb: float = Field(default=12.0, ge=2.0, le=100.0)  # most size of the page; videos give way to keep it
