@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
@@ -25,9 +25,9 @@ app = typer.Typer(
 )
 
 ShotFiles = Annotated[list[Path], typer.Argument(help="Shot lists (YAML).", show_default=False)]
-OnlyShots = Annotated[Optional[list[str]], typer.Option("--shot", help="Only this shot id; may be repeated.")]
-UntilStage = Annotated[Optional[list[str]], typer.Option("--stage", help="Only up to this stage; may be repeated.")]
-FromStage = Annotated[Optional[str], typer.Option("--from-stage", help="Only this stage and what hangs on it.")]
+OnlyShots = Annotated[list[str] | None, typer.Option("--shot", help="Only this shot id; may be repeated.")]
+UntilStage = Annotated[list[str] | None, typer.Option("--stage", help="Only up to this stage; may be repeated.")]
+FromStage = Annotated[str | None, typer.Option("--from-stage", help="Only this stage and what hangs on it.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 
 
@@ -144,17 +144,20 @@ def history(shot: Annotated[str, typer.Argument(help="Shot id.")], as_json: AsJs
 
 @app.command()
 def verify(as_json: AsJson = False) -> None:
-    """Hash every artifact of this home; quarantine what is damaged, so that the next run makes it again."""
-    from studio_pipeline.line.shots import open_studio, verify_everything
+    """Hash every artifact of this home. What is damaged is made again by the next run."""
+    from studio_pipeline.line.shots import open_studio
+    from studio_pipeline.store.maintenance import verify_all
 
-    report = verify_everything(open_studio())
+    report = verify_all(open_studio())
+    problems = [str(problem) for problem in report.problems]
     if as_json:
-        _print_json(report)
+        found = {"generations": report.generations, "files": report.files, "bytes": report.size}
+        _print_json({**found, "damaged": len(report.damaged), "problems": problems})
     else:
-        for line in report["problems"]:
+        for line in problems:
             _say(line)
-        _say(f"{report['checked']} artifacts checked, {report['damaged']} damaged")
-    raise typer.Exit(1 if report["damaged"] else 0)
+        _say(f"{report.generations} artifacts ({report.size / 1e6:.1f} MB) hashed, {len(report.damaged)} damaged")
+    raise typer.Exit(1 if problems else 0)
 
 
 @app.command()
@@ -163,15 +166,17 @@ def gc(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be taken.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Remove artifacts that nothing refers to; never what is published."""
-    from studio_pipeline.line.shots import collect_garbage, open_studio
+    """Remove artifacts that nothing refers to; never what is published, nor what that was made from."""
+    from studio_pipeline.line.shots import open_studio
+    from studio_pipeline.store.maintenance import gc as collect
 
-    report = collect_garbage(open_studio(), days=days, dry_run=dry_run)
+    report = collect(open_studio(), older_than_days=days, dry_run=dry_run)
     if as_json:
-        _print_json(report)
+        found = {"generations": len(report.generations), "bytes": report.size, "kept": report.kept}
+        _print_json({**found, "dry_run": dry_run, "unfinished": report.unfinished})
     else:
         verb = "would remove" if dry_run else "removed"
-        _say(f"{verb} {len(report['removed'])} generations, {report['bytes'] / 1e6:.1f} MB")
+        _say(f"{verb} {len(report.generations)} artifacts, {report.size / 1e6:.1f} MB; {report.kept} stay")
 
 
 @app.command()

@@ -11,10 +11,12 @@ from typing import Any
 from studio_pipeline.cli.tables import console, print_results
 from studio_pipeline.cli.watch import Terminal
 from studio_pipeline.line.deliver import check_writable, deliver
+from studio_pipeline.line.make import folder_of, outcome_of
 from studio_pipeline.line.plan import ShotPlan, plan_shot, selection
 from studio_pipeline.line.progress import watched_by
 from studio_pipeline.line.resolve import ResolvedShot
 from studio_pipeline.line.shots import failed_shots, open_studio, read_shot_lists, save_shot
+from studio_pipeline.store import Artifact
 
 __all__ = ["retry_failed", "run_lists"]
 
@@ -54,9 +56,9 @@ def _run(store: Any, shots: Sequence[ResolvedShot], *, out: Path, chosen: set[st
     after = [plan_shot(store, shot, only=chosen) for shot in shots] if any(launched.values()) else plans
     rows: list[dict[str, Any]] = []
     for before, now in zip(plans, after, strict=True):
-        shot_rows = _rows(before, now)
+        shot_rows = _rows(store, before, now)
         rows += shot_rows
-        deliver(now, shot_rows, out / now.shot.id)
+        deliver(store, now, shot_rows, out / now.shot.id)
     if as_json:
         sys.stdout.write(json.dumps({"out": str(out), "stages": rows}, indent=1, sort_keys=True) + "\n")
     else:
@@ -72,7 +74,10 @@ def _go(store: Any, plans: Sequence[ShotPlan], launched: dict[str, list[str]]) -
     with open_instance() as instance:
         register_shots(instance, list(launched))
         known = [
-            (plan.shot.id, item.stage, item.outcome(store)) for plan in plans for item in plan.stages if item.artifact
+            (plan.shot.id, item.stage, outcome_of(store, item.artifact, version=item.version, made=False))
+            for plan in plans
+            for item in plan.stages
+            if item.artifact
         ]
         report_known(instance, known)
         total = sum(len(stages) for stages in launched.values())
@@ -84,13 +89,11 @@ def _go(store: Any, plans: Sequence[ShotPlan], launched: dict[str, list[str]]) -
                     run_shot(instance, shot, stages)
 
 
-def _rows(before: ShotPlan, now: ShotPlan) -> list[dict[str, Any]]:
+def _rows(store: Any, before: ShotPlan, now: ShotPlan) -> list[dict[str, Any]]:
     rows = []
     for old, new in zip(before.stages, now.stages, strict=True):
         state = new.state
-        if state == "cached" and (
-            old.artifact is None or old.artifact.generation != new.artifact.generation or old.key != new.key
-        ):
+        if new.artifact and (old.artifact is None or _place(old.artifact) != _place(new.artifact)):
             state = "made"
         if new.failure and state != "cached":
             state = "failed"
@@ -104,11 +107,15 @@ def _rows(before: ShotPlan, now: ShotPlan) -> list[dict[str, Any]]:
                 "seconds": new.seconds,
                 "figures": dict(new.figures),
                 "verdicts": [vars(verdict) for verdict in new.verdicts],
-                "artifact": str(new.artifact.folder) if new.artifact else None,
+                "artifact": str(folder_of(store, new.artifact)) if new.artifact else None,
                 "backend": new.backend,
             }
         )
     return rows
+
+
+def _place(artifact: Artifact) -> tuple[str, int]:
+    return artifact.key, artifact.generation
 
 
 def _closing(rows: Sequence[dict[str, Any]], shots: Sequence[ResolvedShot], out: Path) -> str:

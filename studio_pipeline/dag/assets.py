@@ -1,7 +1,5 @@
 """One Dagster asset per stage, partitioned by shot. The work is in `line.make`; this only translates."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import dagster as dg
@@ -103,7 +101,7 @@ def _make(context: dg.AssetExecutionContext, studio: Studio, name: str) -> Outco
     store = studio.store()
     try:
         shot = load_shot(store, context.partition_key)
-        return make_stage(store, shot, name, run_id=context.run_id)
+        return make_stage(store, shot, name, run_id=context.run.run_id)
     except Busy as busy:
         # Waiting as a retry holds no slot while another worker makes the same artifact.
         raise dg.RetryRequested(max_retries=1000, seconds_to_wait=2.0) from busy

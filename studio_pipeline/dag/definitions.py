@@ -1,18 +1,7 @@
-"""The Dagster code location: the graph of shots as assets, one job, one resource."""
+"""The code location that Dagster loads (`workspace.yaml`)."""
 
-from __future__ import annotations
+from studio_pipeline.dag.build import build_definitions
 
-import dagster as dg
+__all__ = ["defs"]
 
-from studio_pipeline.dag.assets import SHOTS, RefusingIOManager, Studio, build_assets
-
-__all__ = ["JOB", "defs"]
-
-JOB = "shot_line"
-
-defs = dg.Definitions(
-    assets=build_assets(),
-    jobs=[dg.define_asset_job(JOB, selection="*", partitions_def=SHOTS, description="Make what a shot lacks.")],
-    resources={"studio": Studio(), "io_manager": RefusingIOManager()},
-    executor=dg.in_process_executor,
-)
+defs = build_definitions()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING
 
 import dagster as dg
 from dagster._core.definitions.data_version import DATA_VERSION_TAG
 
 from studio_pipeline.dag.assets import SHOTS, check_result, describe
-from studio_pipeline.dag.definitions import JOB, defs
+from studio_pipeline.dag.build import JOB, build_definitions
 from studio_pipeline.line.make import Outcome
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def run_shot(instance: DagsterInstance, shot: str, stages: Sequence[str]) -> boo
     Returns:
         Whether every stage succeeded.
     """
-    result = defs.get_job_def(JOB).execute_in_process(
+    result = _job().execute_in_process(
         instance=instance,
         partition_key=shot,
         asset_selection=[dg.AssetKey(stage) for stage in stages],
@@ -77,6 +78,11 @@ def report_known(instance: DagsterInstance, outcomes: Sequence[tuple[str, str, O
                 _report(instance, key, shot, stage, outcome)
                 reported += 1
     return reported
+
+
+@cache
+def _job() -> dg.JobDefinition:
+    return build_definitions().resolve_job_def(JOB)
 
 
 def _report(instance: DagsterInstance, key: dg.AssetKey, shot: str, stage: str, outcome: Outcome) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from studio_pipeline.dag.assets import PREVIEW_ROUTE
-from studio_pipeline.schema.errors import InputError
+from studio_pipeline.schema.errors import InputError, StudioError
 
 __all__ = ["serve"]
 
@@ -52,11 +52,16 @@ def serve(*, host: str, port: int, store: Any) -> None:
 
 def picture_path(store: Any, key: str, generation: str, name: str) -> Path | None:
     """The file of a picture in an artifact, or nothing when there is none of that name."""
-    if not re.fullmatch(r"[0-9a-f]{16,64}", key) or not re.fullmatch(r"g\d{4,}", generation):
+    if not re.fullmatch(r"[0-9a-f]{64}", key) or not re.fullmatch(r"[0-9]{1,6}", generation):
         return None
     if Path(name).suffix.lower() not in {".png", ".jpg", ".jpeg", ".gif", ".webp", ".mp4", ".html"}:
         return None
-    return store.payload_file(key, generation, name)
+    try:
+        artifact = store.get(key, int(generation))
+    except StudioError:
+        return None
+    folder = store.primitive.folder(artifact.payload)
+    return folder / name if folder and name in {file.name for file in artifact.files} else None
 
 
 def _picture_endpoint(store: Any) -> Any:

@@ -12,6 +12,7 @@ from typing import Any
 
 from studio_pipeline.line.plan import ShotPlan
 from studio_pipeline.schema.errors import StorageError
+from studio_pipeline.store import Artifact, Store
 
 __all__ = ["check_writable", "deliver"]
 
@@ -35,7 +36,7 @@ def check_writable(folder: Path) -> None:
         ) from error
 
 
-def deliver(plan: ShotPlan, rows: Sequence[Mapping[str, Any]], folder: Path) -> None:
+def deliver(store: Store, plan: ShotPlan, rows: Sequence[Mapping[str, Any]], folder: Path) -> None:
     """Copy what the shot delivers into ``folder`` and write its ``report.json``.
 
     Files are replaced one by one, whole or not at all. Files of an earlier delivery that this one lacks are
@@ -50,9 +51,7 @@ def deliver(plan: ShotPlan, rows: Sequence[Mapping[str, Any]], folder: Path) -> 
         delivered: list[str] = []
         for item in plan.stages:
             if item.stage in DELIVERED_STAGES and item.state == "cached" and item.artifact is not None:
-                delivered += _copy_payload(
-                    item.artifact.folder, [f for f in item.artifact.files if f != "stage.json"], folder
-                )
+                delivered += _copy_payload(store.checkout(item.artifact), _names(item.artifact), folder)
         # A shot that failed keeps what an earlier run delivered until a new delivery replaces it.
         if delivered:
             for name in before - set(delivered):
@@ -65,6 +64,10 @@ def deliver(plan: ShotPlan, rows: Sequence[Mapping[str, Any]], folder: Path) -> 
         raise StorageError(
             f"the delivery in {folder} can't be written ({error.strerror})", do="free space, then run again"
         ) from error
+
+
+def _names(artifact: Artifact) -> list[str]:
+    return [file.name for file in artifact.files if file.name != "stage.json"]
 
 
 def _earlier_files(folder: Path) -> set[str]:

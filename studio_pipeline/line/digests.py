@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 from studio_pipeline.schema.errors import InputError
-from studio_pipeline.stages.character import input_files
+from studio_pipeline.stages.character.formats import KINDS, input_files
 
 __all__ = ["digest_input"]
 
@@ -26,26 +26,33 @@ def digest_input(path: Path, *, where: str = "") -> str:
         InputError: The file is missing, unreadable or no regular file.
     """
     try:
-        if path.is_dir():
-            return _digest_many({str(p.relative_to(path)): p for p in _files_below(path, where)})
-        if not path.is_file():
-            raise InputError(f"no such file: {path}", where=where, do="paths are relative to the shot file")
-        members = input_files(path)
-        if members == [path]:
-            return _digest_file(path)
-        return _digest_many({str(p.relative_to(path.parent)): p for p in members})
+        return _digest(path)
+    except InputError as error:
+        inner = f": {error.where}" if where and error.where else error.where
+        raise InputError(error.what, where=f"{where}{inner}", do=error.do) from None
     except OSError as error:
-        raise InputError(f"cannot be read: {error}", where=where) from error
+        raise InputError(f"can't be read ({error.strerror}): {path}", where=where) from error
 
 
-def _files_below(folder: Path, where: str) -> list[Path]:
+def _digest(path: Path) -> str:
+    if path.is_dir():
+        return _digest_many({str(p.relative_to(path)): p for p in _files_below(path)})
+    if not path.is_file():
+        raise InputError(f"no such file: {path}", do="paths are relative to the shot file")
+    members = input_files(path) if path.suffix.lower() in KINDS else [path]
+    if members == [path]:
+        return _digest_file(path)
+    return _digest_many({str(p.relative_to(path.parent)): p for p in members})
+
+
+def _files_below(folder: Path) -> list[Path]:
     found, size = [], 0
     for path in sorted(folder.rglob("*")):
         if path.is_file() and not path.name.startswith("."):
             found.append(path)
             size += path.stat().st_size
         if len(found) > MAX_FILES or size > MAX_BYTES:
-            raise InputError(f"folder {folder} holds more than {MAX_FILES} files or {MAX_BYTES} bytes", where=where)
+            raise InputError(f"folder {folder} holds more than {MAX_FILES} files or {MAX_BYTES} bytes")
     return found
 
 

@@ -9,9 +9,9 @@ from functools import cache
 from studio_pipeline.schema.errors import InputError
 from studio_pipeline.stages.base import Stage
 
-__all__ = ["STAGE_NAMES", "backend_of", "downstream", "graph", "stage_named", "upstream"]
+__all__ = ["backend_of", "downstream", "graph", "stage_named", "upstream"]
 
-STAGE_NAMES = (
+_PACKAGES = (
     "character",
     "rig",
     "solid",
@@ -31,11 +31,14 @@ STAGE_NAMES = (
 def graph() -> dict[str, Stage]:
     """All stages by name, upstream before downstream."""
     stages: dict[str, Stage] = {}
-    for name in STAGE_NAMES:
-        stage: Stage = importlib.import_module(f"studio_pipeline.stages.{name}").STAGE
-        assert stage.name == name and set(stage.inputs) <= set(stages), f"stage {name} is out of order"
-        stages[name] = stage
+    for stage in _load():
+        assert set(stage.inputs) <= set(stages), f"stage {stage.name} is out of order"
+        stages[stage.name] = stage
     return stages
+
+
+def _load() -> list[Stage]:
+    return [importlib.import_module(f"studio_pipeline.stages.{name}").STAGE for name in _PACKAGES]
 
 
 def stage_named(name: str, *, where: str = "") -> Stage:
@@ -44,10 +47,10 @@ def stage_named(name: str, *, where: str = "") -> Stage:
     Raises:
         InputError: There is none; the nearest names are offered.
     """
-    if name in STAGE_NAMES:
+    if name in graph():
         return graph()[name]
-    near = difflib.get_close_matches(name, STAGE_NAMES, 3, 0.5)
-    raise InputError(f"no stage is called {name!r}", where=where, do=f"one of: {', '.join(near or STAGE_NAMES)}")
+    near = difflib.get_close_matches(name, graph(), 3, 0.5)
+    raise InputError(f"no stage is called {name!r}", where=where, do=f"one of: {', '.join(near or graph())}")
 
 
 def backend_of(stage: Stage, name: str, *, where: str = "") -> str:
@@ -75,4 +78,4 @@ def upstream(name: str) -> set[str]:
 
 def downstream(name: str) -> set[str]:
     """Every stage that depends on ``name``, directly or not."""
-    return {other for other in STAGE_NAMES if name in upstream(other)}
+    return {other for other in graph() if name in upstream(other)}

@@ -12,9 +12,9 @@ from studio_pipeline.line.digests import digest_input
 from studio_pipeline.line.graph import graph
 from studio_pipeline.line.resolve import ResolvedShot
 from studio_pipeline.schema.assets import assets_folder
-from studio_pipeline.store.codehash import code_digest
+from studio_pipeline.store.codehash import code_digest, code_units
 
-__all__ = ["ingredients"]
+__all__ = ["code_parts", "ingredients"]
 
 
 def ingredients(resolved: ResolvedShot, name: str, inputs: Mapping[str, str]) -> dict[str, Any]:
@@ -37,6 +37,11 @@ def ingredients(resolved: ResolvedShot, name: str, inputs: Mapping[str, str]) ->
         "inputs": dict(inputs),
         "assets": {folder: digest_input(assets_folder() / folder) for folder in stage.assets},
     }
+
+
+def code_parts(resolved: ResolvedShot, name: str) -> dict[str, str]:
+    """Short digest of every definition that stage ``name`` runs, to tell which one changed."""
+    return {unit: digest[:12] for unit, digest in code_units(resolved.backend(name).run).items()}
 
 
 def _settings(resolved: ResolvedShot, name: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from typing import Any
 
 from studio_pipeline.line.graph import graph, upstream
 from studio_pipeline.line.home import open_home
+from studio_pipeline.line.keys import code_parts
 from studio_pipeline.line.plan import StagePlan, plan_shot, verdicts_of
 from studio_pipeline.line.progress import watcher
 from studio_pipeline.line.resolve import ResolvedShot
@@ -22,12 +23,12 @@ from studio_pipeline.line.shotview import ShotView
 from studio_pipeline.schema.arrays import save_json
 from studio_pipeline.schema.errors import StorageError, StudioError, one_line
 from studio_pipeline.stages.base import StageContext, StageResult, Verdict
-from studio_pipeline.store import Artifact, LeaseBusy, Store
+from studio_pipeline.store import Artifact, Lease, Store
 
-__all__ = ["Busy", "GateClosed", "Outcome", "StageCrashed", "make_stage", "outcome_of"]
+__all__ = ["Busy", "GateClosed", "Outcome", "StageCrashed", "folder_of", "make_stage", "outcome_of"]
 
 
-class Busy(Exception):  # noqa: N818 - a state to wait for, not an error
+class Busy(Exception):
     """Another worker is making this very artifact now."""
 
 
@@ -44,7 +45,7 @@ class Outcome:
     """An artifact as the orchestrator and the command line see it."""
 
     key: str
-    generation: str
+    generation: int
     folder: Path
     content_hash: str
     version: str
@@ -56,20 +57,31 @@ class Outcome:
     verdicts: tuple[Verdict, ...]
 
 
-def outcome_of(artifact: Artifact, *, version: str, made: bool) -> Outcome:
+def folder_of(store: Store, artifact: Artifact) -> Path:
+    """Where an artifact's payload lies on this machine.
+
+    Raises:
+        StorageError: The store isn't local; `Store.checkout` fetches it.
+    """
+    folder = store.primitive.folder(artifact.payload)
+    if folder is None:
+        raise StorageError("this store isn't on a local disk", where=store.url)
+    return folder
+
+
+def outcome_of(store: Store, artifact: Artifact, *, version: str, made: bool) -> Outcome:
     """Describe an artifact from its manifest."""
-    manifest = artifact.manifest
     return Outcome(
         key=artifact.key,
         generation=artifact.generation,
-        folder=artifact.folder,
+        folder=folder_of(store, artifact),
         content_hash=artifact.content_hash,
         version=version,
         made=made,
-        backend=manifest["backend"],
-        seconds=manifest["seconds"],
-        figures=manifest["figures"],
-        previews=tuple(manifest["previews"]),
+        backend=artifact.manifest["backend"],
+        seconds=artifact.provenance["seconds"],
+        figures=artifact.figures,
+        previews=artifact.previews,
         verdicts=verdicts_of(artifact),
     )
 
@@ -89,16 +101,17 @@ def make_stage(store: Store, shot: ResolvedShot, name: str, *, run_id: str = "")
         return _publish(store, shot, mine.artifact, name, made=False)
     if mine.key is None or mine.state == "waits":
         raise GateClosed(mine.reason, where=f"{shot.id} {name}")
+    lease = store.leases.acquire(mine.key, who=f"{shot.id} {name}")
+    if not isinstance(lease, Lease):
+        raise Busy(f"{lease.holder} is making it")
     watcher().started(shot.id, name)
     try:
-        with store.lease(mine.key) as lease:
-            if (artifact := store.find(mine.key)) is None:
+        with lease:
+            artifact = store.find(mine.key)
+            made = artifact is None
+            if artifact is None:
                 artifact = _make(store, shot, mine, others, lease=lease, run_id=run_id)
-                outcome = _publish(store, shot, artifact, name, made=True)
-            else:
-                outcome = _publish(store, shot, artifact, name, made=False)
-    except LeaseBusy as error:
-        raise Busy(str(error)) from error
+            outcome = _publish(store, shot, artifact, name, made=made and not artifact.joined)
     except StudioError as error:
         _fail(store, shot, mine, error)
         raise
@@ -107,23 +120,25 @@ def make_stage(store: Store, shot: ResolvedShot, name: str, *, run_id: str = "")
 
 
 def _publish(store: Store, shot: ResolvedShot, artifact: Artifact, name: str, *, made: bool) -> Outcome:
-    version = store.publish(shot.id, name, artifact).version
-    return outcome_of(artifact, version=version, made=made)
+    note = {"ingredients": artifact.ingredients, "backend": artifact.manifest["backend"], "figures": artifact.figures}
+    version = store.shots.publish(shot.id, name, artifact, note=note).label
+    return outcome_of(store, artifact, version=version, made=made)
 
 
 def _fail(store: Store, shot: ResolvedShot, mine: StagePlan, error: StudioError) -> None:
     watcher().failed(shot.id, mine.stage, str(error))
     try:
-        store.record_failure(shot.id, mine.stage, key=mine.key, line=str(error))
+        store.shots.record_failure(shot.id, mine.stage, mine.key or "", str(error))
     except (StudioError, OSError):
         # On a full disk the reason can't be kept either; the caller still gets it.
         return
 
 
 def _make(
-    store: Store, shot: ResolvedShot, mine: StagePlan, others: Mapping[str, StagePlan], *, lease: Any, run_id: str
+    store: Store, shot: ResolvedShot, mine: StagePlan, others: Mapping[str, StagePlan], *, lease: Lease, run_id: str
 ) -> Artifact:
     stage = graph()[mine.stage]
+    assert mine.key is not None
     inputs: dict[str, Artifact] = {}
     for parent in stage.inputs:
         artifact = others[parent].artifact
@@ -144,13 +159,10 @@ def _make(
         manifest = {
             **_summary(mine, result),
             "previews": list(result.previews),
-            "seconds": round(seconds, 3),
             "ingredients": dict(mine.ingredients),
-            "inputs": {
-                parent: {"key": a.key, "generation": a.generation, "content_hash": a.content_hash}
-                for parent, a in inputs.items()
-            },
-            "provenance": _provenance(shot, run_id),
+            "code_parts": code_parts(shot, mine.stage),
+            "inputs": [vars(artifact.as_input(parent)) for parent, artifact in inputs.items()],
+            "provenance": {**_provenance(shot, run_id), "seconds": round(seconds, 3)},
         }
         return store.commit(mine.key, out, manifest, lease=lease)
     finally:
@@ -227,5 +239,4 @@ def _provenance(shot: ResolvedShot, run_id: str) -> dict[str, Any]:
         "shot": shot.id,
         "source": shot.source,
         "run": run_id,
-        "at": time.time(),
     }

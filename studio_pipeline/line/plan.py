@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from studio_pipeline.line.graph import STAGE_NAMES, downstream, graph, stage_named, upstream
+from studio_pipeline.line.graph import downstream, graph, stage_named, upstream
 from studio_pipeline.line.keys import ingredients
 from studio_pipeline.line.resolve import ResolvedShot
 from studio_pipeline.stages.base import Verdict
@@ -32,12 +32,12 @@ class StagePlan:
     @property
     def figures(self) -> Mapping[str, Any]:
         """Key figures of the artifact."""
-        return self.artifact.manifest["figures"] if self.artifact else {}
+        return self.artifact.figures if self.artifact else {}
 
     @property
     def seconds(self) -> float | None:
         """How long the artifact took to make."""
-        return self.artifact.manifest["seconds"] if self.artifact else None
+        return self.artifact.provenance.get("seconds") if self.artifact else None
 
     @property
     def verdicts(self) -> tuple[Verdict, ...]:
@@ -59,14 +59,14 @@ class ShotPlan:
 
 def verdicts_of(artifact: Artifact) -> tuple[Verdict, ...]:
     """The gate verdicts stored with an artifact."""
-    return tuple(Verdict(**verdict) for verdict in artifact.manifest["verdicts"])
+    return tuple(Verdict(**verdict) for verdict in artifact.verdicts)
 
 
 def selection(until: Sequence[str] | None, from_stage: str | None) -> set[str] | None:
-    """The stages that ``--stage`` (those and what they need) and ``--from-stage`` (that and what hangs on it) choose."""
+    """The stages chosen by ``--stage`` (those and what they need) and ``--from-stage`` (that and what hangs on it)."""
     if not until and not from_stage:
         return None
-    chosen = set(STAGE_NAMES)
+    chosen = set(graph())
     if until:
         chosen = set().union(*({stage_named(name).name} | upstream(name) for name in until))
     if from_stage:
@@ -81,7 +81,7 @@ def plan_shot(store: Store, shot: ResolvedShot, *, only: set[str] | None = None,
         store: The artifact store.
         shot: The shot.
         only: Stages that may run; others are planned as inputs only and left out of the result.
-        deep: Hash every artifact instead of looking at sizes and times; a damaged one is quarantined.
+        deep: Hash every artifact instead of looking at sizes and times.
     """
     found: dict[str, StagePlan] = {}
     for name in graph():
@@ -94,8 +94,8 @@ def _plan_stage(
 ) -> StagePlan:
     inputs = [found[parent] for parent in graph()[name].inputs]
     backend = shot.setups[name].backend
-    published = store.published(shot.id, name)
-    version = published.version if published else ""
+    published = store.shots.published(shot.id, name)
+    version = published.label if published else ""
     missing = [item for item in inputs if item.artifact is None]
     if missing:
         blocked = next((item for item in missing if item.state == "waits"), None)
@@ -112,24 +112,19 @@ def _plan_stage(
         same = published is not None and (published.key, published.generation) == (key, artifact.generation)
         shown = version if same else ""
         return StagePlan(name, "cached", "unchanged" if same else "made before", backend, key, made_of, artifact, shown)
-    failure = store.last_failure(shot.id, name)
-    failed = failure.line if failure and failure.key == key else ""
+    failure = store.shots.last_failure(shot.id, name, key=key)
+    failed = failure.error if failure else ""
     reason = damage or (f"failed before: {failed}" if failed else changes_since(store, shot.id, name, made_of))
     return StagePlan(name, "would run" if allowed else "waits", reason, backend, key, made_of, None, version, failed)
 
 
 def _find(store: Store, key: str, *, deep: bool) -> tuple[Artifact | None, str]:
-    """The current generation of ``key``; with what was damaged when there is none any more."""
-    damage = ""
-    while (artifact := store.find(key)) is not None:
-        if not deep:
-            return artifact, ""
-        problems = store.verify(artifact)
-        if not problems:
-            return artifact, ""
-        store.quarantine(artifact, reason=problems[0])
-        damage = f"damaged: {problems[0]}"
-    return None, damage
+    """The current generation of ``key``, or why the one that is there is of no use."""
+    if (artifact := store.find(key, thorough=deep)) is not None:
+        return artifact, ""
+    # The commit that replaces a damaged generation quarantines it; planning writes nothing.
+    problems = store.damage(key, thorough=deep)
+    return None, f"damaged: {problems[0]}" if problems else ""
 
 
 def _closed_gate(inputs: Sequence[StagePlan]) -> str:
@@ -142,15 +137,13 @@ def _closed_gate(inputs: Sequence[StagePlan]) -> str:
 
 def changes_since(store: Store, shot: str, name: str, made_of: Mapping[str, Any]) -> str:
     """Which ingredients differ from the latest published version's, in words."""
-    published = store.published(shot, name)
+    published = store.shots.published(shot, name)
     if published is None:
         return "never made"
-    before = store.ingredients_of(published.key, published.generation)
-    if before is None:
-        return f"the artifact of {published.version} is gone"
+    before = published.note.get("ingredients", {})
     changes = diff_ingredients(before, made_of)
     if not changes:
-        return f"the artifact of {published.version} is gone or damaged"
+        return f"the artifact of {published.label} is gone or damaged"
     return "; ".join(str(change) for change in changes[:3]) + (
         f"; and {len(changes) - 3} more" if len(changes) > 3 else ""
     )

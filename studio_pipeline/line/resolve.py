@@ -13,11 +13,11 @@ from pydantic import ValidationError
 
 from studio_pipeline.line.digests import digest_input
 from studio_pipeline.line.graph import backend_of, graph, stage_named
+from studio_pipeline.schema.assets import assets_folder
 from studio_pipeline.schema.errors import InputError
 from studio_pipeline.schema.shot import CharacterRef, Shot, resolve_path
 from studio_pipeline.stages.base import Backend, FileMarker, Settings
-from studio_pipeline.stages.character.library import resolve_character
-from studio_pipeline.stages.directives import validate_directives
+from studio_pipeline.stages.character.library import library_names, resolve_character
 
 __all__ = ["ResolvedShot", "StageSetup", "from_record", "resolve", "to_record"]
 
@@ -65,11 +65,10 @@ def resolve(shot: Shot, folder: Path, *, where: Where | None = None, source: str
     """
     at = where or (lambda name: f"{shot.id}: {name}")
     assert shot.character is not None
-    file = resolve_character(shot.character.file, folder, where=at("character"))
+    file = _character_file(shot.character.file, folder, at)
     character = CharacterRef(file=str(file), height_m=shot.character.height_m, seed=shot.character.seed)
     digest_input(file, where=at("character"))
-    if problems := validate_directives(shot.directives):
-        raise InputError("; ".join(problems), where=at("directives"))
+    _check_directives(shot, at)
     blocks = _with_clip_block(shot, at)
     setups: dict[str, StageSetup] = {}
     for name in graph():
@@ -96,6 +95,28 @@ def from_record(record: Mapping[str, Any]) -> ResolvedShot:
     """
     shot = Shot.model_validate(record["shot"])
     return resolve(shot, Path("/"), source=str(record.get("source", "")))
+
+
+def _check_directives(shot: Shot, at: Where) -> None:
+    if shot.directives:
+        # The taxonomy is read only for shots that name values of it.
+        from studio_pipeline.stages.directives import validate_directives
+
+        if problems := validate_directives(shot.directives):
+            raise InputError("; ".join(problems), where=at("directives"))
+
+
+def _character_file(written: str, folder: Path, at: Where) -> Path:
+    """A name in the asset library wins over a file of that name beside the shot list."""
+    library = assets_folder() / "characters"
+    if written not in library_names(library):
+        path = resolve_path(written, folder)
+        if path.is_file():
+            return path
+    try:
+        return resolve_character(written, library)
+    except InputError as error:
+        raise InputError(error.what, where=at("character"), do=error.do) from None
 
 
 def _with_clip_block(shot: Shot, at: Where) -> dict[str, dict[str, Any]]:

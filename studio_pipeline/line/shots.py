@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from studio_pipeline.line.graph import graph
 from studio_pipeline.line.home import open_home
 from studio_pipeline.line.plan import plan_shot
 from studio_pipeline.line.resolve import ResolvedShot, from_record, resolve, to_record
@@ -85,7 +87,7 @@ def _resolve_loaded(item: LoadedShot) -> ResolvedShot:
 
 def save_shot(store: Store, shot: ResolvedShot) -> None:
     """Keep the shot's record; an unchanged one adds no version."""
-    store.save_shot_record(shot.id, to_record(shot))
+    store.shots.save_shot_record(shot.id, to_record(shot))
 
 
 def load_shot(store: Store, shot_id: str) -> ResolvedShot:
@@ -94,13 +96,13 @@ def load_shot(store: Store, shot_id: str) -> ResolvedShot:
     Raises:
         InputError: This home doesn't know it.
     """
-    record = store.latest_shot_record(shot_id)
+    record = store.shots.latest_shot_record(shot_id)
     if record is None:
-        near = difflib.get_close_matches(shot_id, store.shot_ids(), 3, 0.4)
+        near = difflib.get_close_matches(shot_id, store.shots.shot_ids(), 3, 0.4)
         raise InputError(
             f"this home knows no shot {shot_id}", do=f"one of: {', '.join(near)}" if near else "studio run it first"
         )
-    return from_record(record)
+    return from_record(record.shot)
 
 
 def current_shot(store: Store, shot_id: str) -> ResolvedShot:
@@ -116,7 +118,7 @@ def current_shot(store: Store, shot_id: str) -> ResolvedShot:
 
 def known_shots(store: Store, *, only: Sequence[str] | None = None) -> list[ResolvedShot]:
     """All shots of this home, or those named."""
-    return [load_shot(store, shot_id) for shot_id in (only or store.shot_ids())]
+    return [load_shot(store, shot_id) for shot_id in (only or store.shots.shot_ids())]
 
 
 def failed_shots(store: Store, *, only: Sequence[str] | None = None) -> list[ResolvedShot]:
@@ -128,23 +130,20 @@ def failed_shots(store: Store, *, only: Sequence[str] | None = None) -> list[Res
 
 def history_of(store: Store, shot_id: str) -> list[dict[str, Any]]:
     """Published versions of a shot's stages as JSON-able rows, oldest first within a stage."""
-    from studio_pipeline.line.graph import STAGE_NAMES
-
     load_shot(store, shot_id)
     rows = []
-    for stage in STAGE_NAMES:
-        for item in store.history(shot_id, stage):
-            manifest = store.manifest_of(item.key, item.generation) or {}
+    for stage in graph():
+        for item in store.shots.history(shot_id, stage):
             rows.append(
                 {
                     "stage": stage,
-                    "version": item.version,
-                    "published": item.published,
+                    "version": item.label,
+                    "published": datetime.fromtimestamp(item.time, UTC).isoformat(timespec="seconds"),
                     "key": item.key,
                     "generation": item.generation,
                     "content": item.content_hash,
-                    "backend": manifest.get("backend", ""),
-                    "figures": manifest.get("figures", {}),
+                    "backend": item.note.get("backend", ""),
+                    "figures": item.note.get("figures", {}),
                 }
             )
     return rows

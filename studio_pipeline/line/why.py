@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from studio_pipeline.line.graph import stage_named, upstream
+from studio_pipeline.line.keys import code_parts
 from studio_pipeline.line.plan import plan_shot
 from studio_pipeline.line.resolve import ResolvedShot
-from studio_pipeline.store import Store, diff_ingredients
+from studio_pipeline.schema.errors import StudioError
+from studio_pipeline.store import Published, Store, diff_ingredients
 
 __all__ = ["Explanation", "explain"]
 
@@ -42,20 +45,35 @@ def explain(store: Store, shot: ResolvedShot, name: str) -> Explanation:
     """Compare the stage's present ingredients with its last version's, or its last two versions when up to date."""
     stage_named(name)
     mine = plan_shot(store, shot, only={name} | upstream(name)).stages[-1]
-    versions = store.history(shot.id, name)
+    versions = store.shots.history(shot.id, name)
     if mine.state != "cached":
-        return Explanation(shot.id, name, mine.state, f"{mine.state}: {mine.reason}", ())
+        now = code_parts(shot, name) if mine.ingredients else {}
+        edited = _edited(_parts(store, versions[-1]), now) if versions and "code:" in mine.reason else ()
+        return Explanation(shot.id, name, mine.state, f"{mine.state}: {mine.reason}", edited)
     if len(versions) < 2:
         return Explanation(
             shot.id, name, "cached", f"{mine.version or 'made before'} is up to date; it is the first version", ()
         )
     old, new = versions[-2], versions[-1]
-    before = store.ingredients_of(old.key, old.generation)
-    after = store.ingredients_of(new.key, new.generation)
-    if before is None or after is None:
-        gone = old.version if before is None else new.version
-        return Explanation(shot.id, name, "cached", f"{new.version} is up to date; the artifact of {gone} is gone", ())
+    before, after = old.note.get("ingredients", {}), new.note.get("ingredients", {})
     changes = tuple(str(change) for change in diff_ingredients(before, after))
+    if any(change.startswith("code:") for change in changes):
+        changes += _edited(_parts(store, old), _parts(store, new))
     if not changes:
-        changes = (f"nothing: {old.version} was damaged and made again",)
-    return Explanation(shot.id, name, "cached", f"{new.version} is up to date; since {old.version} changed:", changes)
+        changes = (f"nothing: {old.label} was damaged and made again, with other bytes",)
+    return Explanation(shot.id, name, "cached", f"{new.label} is up to date; since {old.label} changed:", changes)
+
+
+def _parts(store: Store, version: Published) -> Mapping[str, str]:
+    try:
+        return store.get(version.key, version.generation).manifest.get("code_parts", {})
+    except StudioError:
+        # Collected or damaged: what changed in the code can't be told any more.
+        return {}
+
+
+def _edited(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[str, ...]:
+    """Definitions that differ, were added or are gone."""
+    if not before or not after:
+        return ()
+    return tuple(f"code of {unit}" for unit in sorted({*before, *after}) if before.get(unit) != after.get(unit))

@@ -1,0 +1,22 @@
+"""What Dagster knows of the studio: the graph of shots as assets, one job, one resource."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from studio_pipeline.dag.assets import RefusingIOManager, Studio, build_assets
+
+__all__ = ["JOB", "build_definitions"]
+
+JOB = "shot_line"
+
+
+def build_definitions() -> dg.Definitions:
+    """Everything that Dagster knows of the studio."""
+    job = dg.define_asset_job(JOB, selection="*", description="Make what a shot lacks.")
+    return dg.Definitions(
+        assets=build_assets(),
+        jobs=[job],
+        resources={"studio": Studio(), "io_manager": RefusingIOManager()},
+        executor=dg.in_process_executor,
+    )
