@@ -26,6 +26,28 @@ def edge_weights(a: wp.vec3, b: wp.vec3, c: wp.vec3, x: float, y: float) -> wp.v
 
 
 @wp.func
+def comes_before(a: wp.vec3, b: wp.vec3) -> bool:
+    """Order of points by x, then y, then depth."""
+    if a[0] != b[0]:
+        return a[0] < b[0]
+    if a[1] != b[1]:
+        return a[1] < b[1]
+    return a[2] < b[2]
+
+
+@wp.func
+def first_corner(a: wp.vec3, b: wp.vec3) -> wp.vec3:
+    """The one that `comes_before`."""
+    return wp.where(comes_before(a, b), a, b)
+
+
+@wp.func
+def last_corner(a: wp.vec3, b: wp.vec3) -> wp.vec3:
+    """The other one."""
+    return wp.where(comes_before(a, b), b, a)
+
+
+@wp.func
 def pixel_bound(value: float, limit: int) -> int:
     """``value`` as a pixel index within [-1, limit]; huge values don't overflow."""
     return int(wp.clamp(value, -1.0, float(limit)))

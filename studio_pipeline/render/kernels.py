@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import warp as wp
 
-from studio_pipeline.render.kernel_math import cross2, edge_weights, pixel_bound
+from studio_pipeline.render.kernel_math import cross2, edge_weights, first_corner, last_corner, pixel_bound
 
 wp.set_module_options({"enable_backward": False, "fuse_fp": False})
 
@@ -47,7 +47,14 @@ def zbuffer(
     x1 = wp.min(pixel_bound(wp.floor(wp.max(wp.max(a[0], b[0]), c[0]) - 0.5), width), width - 1)
     y0 = wp.max(pixel_bound(wp.ceil(wp.min(wp.min(a[1], b[1]), c[1]) - 0.5), height), 0)
     y1 = wp.min(pixel_bound(wp.floor(wp.max(wp.max(a[1], b[1]), c[1]) - 0.5), height), height - 1)
-    side = wp.sign(area)
+    # Corners in an order of their own: faces that coincide get the same depth to the last bit, however they are wound.
+    low = first_corner(a, b)
+    high = last_corner(a, b)
+    mid = last_corner(low, c)
+    a = first_corner(low, c)
+    b = first_corner(mid, high)
+    c = last_corner(mid, high)
+    side = wp.sign(cross2(b[0] - a[0], b[1] - a[1], c[0] - a[0], c[1] - a[1]))
     for y in range(y0, y1 + 1):
         for x in range(x0, x1 + 1):
             w = edge_weights(a, b, c, float(x) + 0.5, float(y) + 0.5) * side
