@@ -13,6 +13,7 @@ folders of their own and race for the manifest's name only: the first wins, whoe
 from __future__ import annotations
 
 import hashlib
+import shutil
 import stat
 import tempfile
 import uuid
@@ -289,21 +290,28 @@ class Store:
     def _fetch(self, artifact: Artifact) -> Path:
         """Copy the payload here from a store that isn't local, hashing what arrives."""
         folder = Path(tempfile.mkdtemp(prefix="payload-", dir=self._cache))
-        for file in artifact.files:
-            target = folder / file.name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            digest = hashlib.sha256()
-            name = artifact.payload + file.name
-            try:
-                with self.primitive.open(name) as source, target.open("wb") as sink:
-                    while chunk := source.read(CHUNK):
-                        digest.update(chunk)
-                        sink.write(chunk)
-            except Missing:
-                raise self._corrupt(artifact, [Problem(name, "is missing")]) from None
-            if digest.hexdigest() != file.sha256:
-                raise self._corrupt(artifact, [Problem(name, "its bytes have changed since the commit")])
+        try:
+            for file in artifact.files:
+                if (
+                    problem := self._fetch_file(artifact.payload + file.name, folder / file.name, file.sha256)
+                ) is not None:
+                    raise self._corrupt(artifact, [problem])
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
         return folder
+
+    def _fetch_file(self, name: str, target: Path, sha256: str) -> Problem | None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        digest = hashlib.sha256()
+        try:
+            with self.primitive.open(name) as source, target.open("wb") as sink:
+                while chunk := source.read(CHUNK):
+                    digest.update(chunk)
+                    sink.write(chunk)
+        except Missing:
+            return Problem(name, "is missing")
+        return None if digest.hexdigest() == sha256 else Problem(name, "its bytes have changed since the commit")
 
     @staticmethod
     def _corrupt(artifact: Artifact, problems: list[Problem]) -> Corrupt:

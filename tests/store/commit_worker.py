@@ -1,0 +1,36 @@
+"""A process that commits and publishes, telling on standard output where it is, so that it can be killed there.
+
+Arguments: store, key, payload folder, shot id. Each line is "begin NAME" or "end NAME" of one write to the store.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from studio_pipeline.store import Store
+from studio_pipeline.store.disk import DiskPrimitive
+from studio_pipeline.store.leases import Lease
+from studio_pipeline.store.primitive import Written
+
+
+class Telling(DiskPrimitive):
+    def create(self, name: str, data: bytes | Path) -> Written:
+        os.write(1, f"begin {name}\n".encode())
+        written = super().create(name, data)
+        os.write(1, f"end {name}\n".encode())
+        return written
+
+
+def main(root: str, key: str, folder: str, shot_id: str) -> None:
+    store = Store(Telling(Path(root)))
+    lease = store.leases.acquire(key, ttl=3600)
+    assert isinstance(lease, Lease), f"the killed worker's lease is still held: {lease}"
+    with lease:
+        artifact = store.commit(key, Path(folder), {"stage": "test", "provenance": {"pid": os.getpid()}}, lease=lease)
+        store.shots.publish(shot_id, "test", artifact)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
