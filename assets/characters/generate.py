@@ -14,6 +14,7 @@ from kit import Body, Mesh, Skeleton, bake, ellipsoid, limb, mask, mesh_body, mi
 FOLDER = Path(__file__).resolve().parent
 INK = (0.13, 0.10, 0.16)
 WHITE = (1.0, 1.0, 1.0)
+ELBOW, WRIST = (0.258, 0.505, 0.005), (0.385, 0.405, 0.03)  # of pip
 
 
 def srgb(code: str) -> np.ndarray:
@@ -21,7 +22,9 @@ def srgb(code: str) -> np.ndarray:
     return np.array([int(code[i : i + 2], 16) for i in (0, 2, 4)]) / 255.0
 
 
-def oval(p: np.ndarray, centre: tuple[float, float], radii: tuple[float, float], axes: tuple[int, int] = (0, 1)) -> np.ndarray:
+def oval(
+    p: np.ndarray, centre: tuple[float, float], radii: tuple[float, float], axes: tuple[int, int] = (0, 1)
+) -> np.ndarray:
     """Roughly the signed distance [n] to an ellipse, seen along the third axis [m]."""
     q = (p[:, list(axes)] - centre) / radii
     return (np.linalg.norm(q, axis=1) - 1.0) * min(radii)
@@ -72,16 +75,23 @@ def pip() -> tuple[Body, Mesh, np.ndarray, Skeleton, np.ndarray]:
             limb("torso", (0, 0.60, 0), (0, 0.72, 0), 0.075, 0.07, blend=0.06),
             ellipsoid("head", (0, 0.885, 0.01), (0.262, 0.225, 0.222), blend=0.05),
             ellipsoid("head", (0, 0.825, 0.055), (0.215, 0.14, 0.175), blend=0.08),
-            ellipsoid("ear", (0.185, 1.085, -0.01), (0.088, 0.10, 0.052), turn=(0, 0, -0.45), blend=0.035, mirrored=True),
-            limb("tuft", (0, 1.09, 0.05), (0, 1.175, 0.035), 0.032, 0.022, blend=0.04),
-            limb("tuft", (0, 1.175, 0.035), (0, 1.225, 0.075), 0.022, 0.011, blend=0.02),
-            limb("arm", (0.095, 0.625, 0), (0.235, 0.485, 0.005), 0.058, 0.052, blend=0.045, mirrored=True),
-            limb("arm", (0.235, 0.485, 0.005), (0.345, 0.365, 0.03), 0.052, 0.058, blend=0.03, mirrored=True),
-            ellipsoid("hand", (0.385, 0.315, 0.042), (0.058, 0.072, 0.06), turn=(0, 0, 0.72), blend=0.02, mirrored=True),
-            limb("hand", (0.365, 0.335, 0.08), (0.352, 0.308, 0.112), 0.03, 0.024, blend=0.025, mirrored=True),
-            limb("leg", (0.085, 0.405, 0), (0.115, 0.235, 0.012), 0.088, 0.072, blend=0.04, mirrored=True),
-            limb("leg", (0.115, 0.235, 0.012), (0.132, 0.105, -0.005), 0.072, 0.066, blend=0.03, mirrored=True),
-            ellipsoid("foot", (0.142, 0.062, 0.04), (0.082, 0.064, 0.128), turn=(0, 0.16, 0), blend=0.035, mirrored=True),
+            ellipsoid(
+                "ear", (0.185, 1.085, -0.01), (0.088, 0.10, 0.052), turn=(0, 0, -0.45), blend=0.035, mirrored=True
+            ),
+            limb("tuft", (0, 1.09, 0.05), (0, 1.150, 0.028), 0.036, 0.030, blend=0.035),
+            limb("tuft", (0, 1.150, 0.028), (0, 1.205, 0.045), 0.030, 0.026, blend=0.02),
+            limb("tuft", (0, 1.205, 0.045), (0, 1.232, 0.090), 0.026, 0.015, blend=0.02),
+            limb("arm", (0.085, 0.63, 0), ELBOW, 0.056, 0.046, blend=0.04, mirrored=True),
+            limb("arm", ELBOW, WRIST, 0.046, 0.054, blend=0.02, mirrored=True),
+            ellipsoid(
+                "hand", (0.437, 0.362, 0.042), (0.060, 0.074, 0.058), turn=(0, 0, 0.80), blend=0.02, mirrored=True
+            ),
+            limb("hand", (0.412, 0.375, 0.078), (0.398, 0.352, 0.112), 0.030, 0.024, blend=0.025, mirrored=True),
+            limb("leg", (0.088, 0.405, 0), (0.118, 0.235, 0.012), 0.083, 0.068, blend=0.035, mirrored=True),
+            limb("leg", (0.118, 0.235, 0.012), (0.136, 0.105, -0.005), 0.068, 0.064, blend=0.03, mirrored=True),
+            ellipsoid(
+                "foot", (0.142, 0.062, 0.04), (0.082, 0.064, 0.128), turn=(0, 0.16, 0), blend=0.035, mirrored=True
+            ),
             ellipsoid("torso", (0, 0.43, -0.145), (0.055, 0.055, 0.05), blend=0.03),
         ],
         floor=True,
@@ -96,10 +106,11 @@ def pip() -> tuple[Body, Mesh, np.ndarray, Skeleton, np.ndarray]:
         belly = mask(oval(p, (0.0, 0.49), (0.092, 0.118)), texel) * mask(0.02 - p[:, 2], 0.01)
         color = mix(color, cream, belly * (part == body.parts.index("torso"))[:, None])
         hand = (part == body.parts.index("hand"))[:, None]
-        wrist = np.abs(np.abs(p[:, 0]) - 0.62 * p[:, 1] - 0.1275)
-        color = mix(color, trim, hand)
-        sleeve = mask(wrist - 0.017, texel) * (np.abs(p[:, 0]) > 0.25)[:, None] * mask(p[:, 1] - 0.5, 0.01)
-        color = mix(color, cream, sleeve)
+        forearm = np.subtract(WRIST, ELBOW) / np.linalg.norm(np.subtract(WRIST, ELBOW))
+        along = (p * [1.0, 1.0, 1.0] * np.where(p[:, :1] < 0.0, [-1.0, 1.0, 1.0], 1.0) - WRIST) @ forearm
+        reach = (np.abs(p[:, :1]) > 0.28) & (p[:, 1:2] < 0.6)
+        color = mix(color, trim, hand | (mask(-along, texel) * reach > 0.5))
+        color = mix(color, cream, mask(np.abs(along) - 0.016, texel) * reach)
         foot = (part == body.parts.index("foot"))[:, None]
         boot = np.maximum(mask(p[:, 1] - 0.128, texel) * (part == body.parts.index("leg"))[:, None], foot)
         color = mix(color, trim, boot)
@@ -107,7 +118,7 @@ def pip() -> tuple[Body, Mesh, np.ndarray, Skeleton, np.ndarray]:
         cuff = mask(np.abs(p[:, 1] - 0.137) - 0.014, texel) * (p[:, 1] < 0.2)[:, None]
         color = mix(color, cream, cuff)
         head = ((part == body.parts.index("head")) | (part == body.parts.index("ear")))[:, None]
-        opening = oval(p, (0.0, 0.858), (0.203, 0.158)) 
+        opening = oval(p, (0.0, 0.858), (0.203, 0.158))
         front = mask(0.05 - p[:, 2], 0.012) * head
         color = mix(color, cream, front * mask(opening - 0.016, texel))
         color = mix(color, skin_tone, front * mask(opening, texel))
@@ -136,16 +147,16 @@ def _pip_skeleton() -> Skeleton:
         ("chest", "spine", (0, 0.58, 0.0), (0, 0.67, 0.0), 0.10),
         ("neck", "chest", (0, 0.67, 0.0), (0, 0.74, 0.005), 0.07),
         ("head", "neck", (0, 0.74, 0.005), (0, 1.05, 0.01), 0.24),
-        ("tuft", "head", (0, 1.105, 0.045), (0, 1.22, 0.07), 0.03),
+        ("tuft", "head", (0, 1.095, 0.045), (0, 1.22, 0.06), 0.035),
     ]
     limbs = [
         ("clavicle", "chest", (0.03, 0.635, 0.0), (0.10, 0.62, 0.0), 0.06),
-        ("upper_arm", "clavicle", (0.10, 0.62, 0.0), (0.235, 0.485, 0.005), 0.055),
-        ("forearm", "upper_arm", (0.235, 0.485, 0.005), (0.345, 0.365, 0.03), 0.055),
-        ("hand", "forearm", (0.345, 0.365, 0.03), (0.41, 0.285, 0.05), 0.06),
-        ("thigh", "hips", (0.09, 0.40, 0.0), (0.115, 0.235, 0.012), 0.085),
-        ("shin", "thigh", (0.115, 0.235, 0.012), (0.132, 0.095, -0.01), 0.07),
-        ("foot", "shin", (0.132, 0.095, -0.01), (0.155, 0.045, 0.13), 0.07),
+        ("upper_arm", "clavicle", (0.10, 0.62, 0.0), ELBOW, 0.055),
+        ("forearm", "upper_arm", ELBOW, WRIST, 0.055),
+        ("hand", "forearm", WRIST, (0.475, 0.325, 0.05), 0.06),
+        ("thigh", "hips", (0.09, 0.40, 0.0), (0.118, 0.235, 0.012), 0.085),
+        ("shin", "thigh", (0.118, 0.235, 0.012), (0.136, 0.095, -0.01), 0.07),
+        ("foot", "shin", (0.136, 0.095, -0.01), (0.155, 0.045, 0.13), 0.07),
     ]
     rows = list(middle)
     for side, sign in (("L", 1.0), ("R", -1.0)):
@@ -162,9 +173,10 @@ def tumble() -> tuple[Body, Mesh, np.ndarray, None, None]:
     """A light-footed quadruped with a long ringed tail."""
     spine = [(0, 0.60, -0.30), (0, 0.66, -0.40), (0, 0.74, -0.50), (0, 0.80, -0.62), (0, 0.81, -0.75)]
     spine += [(0, 0.80, -0.88), (0, 0.83, -1.01), (0, 0.92, -1.10), (0, 1.04, -1.12)]
-    radii = [0.055, 0.055, 0.062, 0.072, 0.080, 0.084, 0.080, 0.068, 0.040]
+    radii = [0.050, 0.055, 0.064, 0.074, 0.082, 0.086, 0.083, 0.070, 0.036]
+    spine, radii = _spline(np.array(spine), 4), _spline(np.array(radii)[:, None], 4)[:, 0]
     tail = [
-        limb("tail", spine[i], spine[i + 1], radii[i], radii[i + 1], blend=0.03 if i else 0.06)
+        limb("tail", tuple(spine[i]), tuple(spine[i + 1]), radii[i], radii[i + 1], blend=0.02 if i else 0.07)
         for i in range(len(spine) - 1)
     ]
     body = Body(
@@ -176,7 +188,9 @@ def tumble() -> tuple[Body, Mesh, np.ndarray, None, None]:
             ellipsoid("head", (0, 0.885, 0.44), (0.165, 0.145, 0.150), blend=0.05),
             ellipsoid("head", (0, 0.835, 0.50), (0.135, 0.085, 0.115), blend=0.06),
             ellipsoid("muzzle", (0, 0.825, 0.60), (0.066, 0.052, 0.068), blend=0.05),
-            ellipsoid("ear", (0.125, 1.035, 0.40), (0.070, 0.125, 0.034), turn=(-0.1, 0.35, -0.42), blend=0.03, mirrored=True),
+            ellipsoid(
+                "ear", (0.125, 1.035, 0.40), (0.070, 0.125, 0.034), turn=(-0.1, 0.35, -0.42), blend=0.03, mirrored=True
+            ),
             limb("foreleg", (0.095, 0.50, 0.245), (0.108, 0.28, 0.235), 0.082, 0.056, blend=0.05, mirrored=True),
             limb("foreleg", (0.108, 0.28, 0.235), (0.112, 0.085, 0.25), 0.056, 0.050, blend=0.03, mirrored=True),
             ellipsoid("paw", (0.114, 0.048, 0.278), (0.062, 0.050, 0.085), blend=0.03, mirrored=True),
@@ -189,7 +203,7 @@ def tumble() -> tuple[Body, Mesh, np.ndarray, None, None]:
         floor=True,
     )
     mesh = mesh_body(body, (0, -0.05, -1.28), (0.4, 1.3, 0.8), 5600)
-    length = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(np.array(spine), axis=0), axis=1))])
+    length = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(spine, axis=0), axis=1))])
 
     def paint(p: np.ndarray, n: np.ndarray, texel: float) -> np.ndarray:
         coat, dark, cream = srgb("E8743B"), srgb("7A3322"), srgb("FFF0DA")
@@ -203,18 +217,29 @@ def tumble() -> tuple[Body, Mesh, np.ndarray, None, None]:
             oval(p, (0.0, 0.60), (0.105, 0.17)) + 0.5 * np.maximum(0.24 - p[:, 2], 0.0),
             0.6 * (p[:, 1] - 0.475 + 0.25 * np.abs(p[:, 0])),
         )
-        color = mix(color, cream, mask(chest, 0.008) * trunk)
+        color = mix(
+            color,
+            cream,
+            mask(chest, 0.008) * mask(-0.16 - p[:, 2], 0.06) * mask(-0.05 - n[:, 2] + 0.9 * n[:, 1], 0.1) * trunk,
+        )
         for leg, top in (("foreleg", 0.205), ("hindleg", 0.185)):
             color = mix(color, dark, mask(p[:, 1] - top - 0.012 * np.sin(60.0 * p[:, 0]), 0.006) * is_in[leg])
         color = mix(color, dark, is_in["paw"])
         color = mix(color, cream, is_in["paw"] * mask(p[:, 1] - 0.018, texel))
-        along = _along(p, np.array(spine), length)
+        along = _along(p, spine, length)
         rings = np.sin((along - 0.05) / length[-1] * 2.0 * np.pi * 5.5)
         color = mix(color, cream, is_in["tail"] * mask(-(rings - 0.25) * 0.03, texel * 1.5) * mask(0.10 - along, 0.004))
         color = mix(color, dark, is_in["tail"] * mask(length[-1] * 0.90 - along, texel * 1.5))
         return shade(_tumble_head(color, p, n, texel, is_in), p, n)
 
     return body, mesh, bake(mesh, body, 1024, {"head": 1.8, "muzzle": 1.8, "ear": 1.3}, paint), None, None
+
+
+def _spline(points: np.ndarray, between: int) -> np.ndarray:
+    """Points [k, d] with ``between`` steps of a smooth curve from each to the next."""
+    from scipy.interpolate import CubicSpline
+
+    return CubicSpline(np.arange(len(points)), points)(np.linspace(0, len(points) - 1, (len(points) - 1) * between + 1))
 
 
 def _along(p: np.ndarray, curve: np.ndarray, length: np.ndarray) -> np.ndarray:
@@ -247,7 +272,14 @@ def _tumble_head(
     inner = oval(q, (0.128, 1.045), (0.040, 0.078))
     color = mix(color, srgb("FFD2B5"), is_in["ear"] * mask(inner, texel) * mask(0.25 - n[:, 2], 0.1))
     color = face(
-        color, p, front, texel, eye=(0.072, 0.888), size=(0.026, 0.038), cheek=(0.112, 0.836, 0.022), mouth=(0.030, 0.797)
+        color,
+        p,
+        front,
+        texel,
+        eye=(0.072, 0.888),
+        size=(0.026, 0.038),
+        cheek=(0.112, 0.836, 0.022),
+        mouth=(0.030, 0.797),
     )
     nose = np.linalg.norm((p - [0.0, 0.850, 0.655]) / [1.0, 0.8, 1.0], axis=1) - 0.027
     return mix(color, np.array(INK), mask(nose, texel))
@@ -261,7 +293,9 @@ def mochi() -> tuple[Body, Mesh, np.ndarray, None, None]:
             ellipsoid("body", (0, 0.46, 0.0), (0.33, 0.30, 0.30), blend=0.16),
             ellipsoid("body", (0, 0.64, -0.005), (0.15, 0.13, 0.14), blend=0.14),
             limb("stem", (0, 0.72, -0.005), (0, 0.845, -0.015), 0.045, 0.028, blend=0.07),
-            ellipsoid("leaf", (0.105, 0.895, -0.015), (0.115, 0.034, 0.066), turn=(0, 0.0, 0.50), blend=0.025, mirrored=True),
+            ellipsoid(
+                "leaf", (0.105, 0.895, -0.015), (0.122, 0.030, 0.074), turn=(0, 0.0, 0.50), blend=0.025, mirrored=True
+            ),
         ],
         floor=True,
     )
@@ -287,7 +321,14 @@ def mochi() -> tuple[Body, Mesh, np.ndarray, None, None]:
         color = mix(color, green, leaf * mask(vein, texel) * (n[:, 1:2] > 0.0))
         front = mask(0.05 - p[:, 2], 0.02) * main
         color = face(
-            color, p, front, texel, eye=(0.132, 0.335), size=(0.040, 0.058), cheek=(0.222, 0.262, 0.042), mouth=(0.036, 0.278)
+            color,
+            p,
+            front,
+            texel,
+            eye=(0.132, 0.335),
+            size=(0.040, 0.058),
+            cheek=(0.222, 0.262, 0.042),
+            mouth=(0.036, 0.278),
         )
         return shade(color, p, n)
 

@@ -32,7 +32,14 @@ class Solid:
 
 
 def limb(
-    part: str, a: tuple[float, ...], b: tuple[float, ...], ra: float, rb: float, *, blend: float = 0.03, mirrored: bool = False
+    part: str,
+    a: tuple[float, ...],
+    b: tuple[float, ...],
+    ra: float,
+    rb: float,
+    *,
+    blend: float = 0.03,
+    mirrored: bool = False,
 ) -> Solid:
     """A round cone from ``a`` to ``b`` with radii ``ra`` and ``rb``."""
     start, along = np.array(a), np.array(b) - np.array(a)
@@ -87,7 +94,9 @@ class Body:
         total = np.full(len(points), 1e3)
         best, nearest = total.copy(), np.zeros(len(points), dtype=int)
         for solid in self.solids:
-            for own in (solid.distance(points), solid.distance(mirror)) if solid.mirrored else (solid.distance(points),):
+            for own in (
+                (solid.distance(points), solid.distance(mirror)) if solid.mirrored else (solid.distance(points),)
+            ):
                 closer = own < best
                 best[closer], nearest[closer] = own[closer], self.parts.index(solid.part)
                 h = np.clip(0.5 + 0.5 * (total - own) / solid.blend, 0.0, 1.0)
@@ -98,13 +107,25 @@ class Body:
             total = total + (cut - total) * h + k * h * (1.0 - h)
         return total, nearest
 
-    def gradient(self, points: np.ndarray, step: float = 1e-4) -> np.ndarray:
-        """Unit outward direction at ``points``. [n, 3]"""
+    def slope(self, points: np.ndarray, step: float = 1e-4) -> np.ndarray:
+        """Gradient of the distance at ``points``. [n, 3]"""
         columns = [
             self.evaluate(points + step * axis)[0] - self.evaluate(points - step * axis)[0] for axis in np.eye(3)
         ]
-        gradient = np.stack(columns, axis=1)
-        return gradient / np.maximum(np.linalg.norm(gradient, axis=1, keepdims=True), 1e-12)
+        return np.stack(columns, axis=1) / (2.0 * step)
+
+    def normals(self, points: np.ndarray) -> np.ndarray:
+        """Unit outward direction at ``points``. [n, 3]"""
+        slope = self.slope(points)
+        return slope / np.maximum(np.linalg.norm(slope, axis=1, keepdims=True), 1e-12)
+
+    def project(self, points: np.ndarray, most: float = 0.003) -> np.ndarray:
+        """``points`` moved towards the surface, by at most ``most`` metres."""
+        slope = self.slope(points)
+        steepness = np.maximum((slope**2).sum(1, keepdims=True), 0.05)
+        move = self.evaluate(points)[0][:, None] * slope / steepness
+        length = np.linalg.norm(move, axis=1, keepdims=True)
+        return points - move * np.minimum(1.0, most / np.maximum(length, 1e-12))
 
 
 @dataclass
@@ -125,8 +146,8 @@ def mesh_body(body: Body, low: tuple[float, ...], high: tuple[float, ...], faces
     axes = [np.arange(0.0, high[0], cell), np.arange(low[1], high[1], cell), np.arange(low[2], high[2], cell)]
     grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
     values = body.evaluate(grid.reshape(-1, 3))[0].reshape(grid.shape[:3])
-    vertices, triangles, _, _ = marching_cubes(values, 0.0, spacing=(cell, cell, cell))
-    vertices, triangles = vertices + [0.0, low[1], low[2]], triangles[:, ::-1]
+    vertices, triangles, _, _ = marching_cubes(values, 0.0, spacing=(cell, cell, cell), allow_degenerate=False)
+    vertices, triangles = vertices + np.array([0.0, low[1], low[2]]), triangles[:, ::-1]
     vertices, triangles = _decimate(vertices, triangles, faces // 2)
     vertices = _relax(body, vertices, triangles)
     count = len(vertices)
@@ -134,7 +155,7 @@ def mesh_body(body: Body, low: tuple[float, ...], high: tuple[float, ...], faces
     other = np.where(seam, np.arange(count), count + np.cumsum(~seam) - 1)
     positions = np.concatenate([vertices, vertices[~seam] * [-1.0, 1.0, 1.0]])
     triangles = np.concatenate([triangles, other[triangles][:, ::-1]])
-    normals = body.gradient(positions)
+    normals = body.normals(positions)
     across = np.cross(
         positions[triangles[:, 1]] - positions[triangles[:, 0]], positions[triangles[:, 2]] - positions[triangles[:, 0]]
     )
@@ -149,7 +170,6 @@ def _decimate(vertices: np.ndarray, triangles: np.ndarray, target: int) -> tuple
     mesh = o3d.geometry.TriangleMesh(
         o3d.utility.Vector3dVector(vertices), o3d.utility.Vector3iVector(triangles.astype(np.int32))
     )
-    mesh.merge_close_vertices(1e-7)
     mesh = mesh.simplify_quadric_decimation(target, boundary_weight=10.0)
     mesh.remove_degenerate_triangles()
     mesh.remove_unreferenced_vertices()
@@ -173,13 +193,13 @@ def _relax(body: Body, vertices: np.ndarray, triangles: np.ndarray, rounds: int 
     rim_links = sp.coo_matrix((np.ones(len(rim_edges)), (rim_edges[:, 0], rim_edges[:, 1])), shape=(count, count))
     rim_links = (rim_links + rim_links.T).tocsr()
     for _ in range(rounds):
-        mean = (links @ vertices) / np.maximum(links.sum(1).A if hasattr(links.sum(1), "A") else links.sum(1), 1)
+        mean = (links @ vertices) / np.maximum(np.asarray(links.sum(1)), 1)
         mean[rim] = ((rim_links @ vertices) / np.maximum(np.asarray(rim_links.sum(1)), 1))[rim]
-        normal = body.gradient(vertices)
+        normal = body.normals(vertices)
         shift = 0.5 * (mean - vertices)
         vertices = vertices + shift - (shift * normal).sum(1, keepdims=True) * normal
         for _ in range(2):
-            vertices = vertices - body.evaluate(vertices)[0][:, None] * body.gradient(vertices)
+            vertices = body.project(vertices)
         vertices[rim, 0] = 0.0
     return vertices
 
@@ -222,15 +242,12 @@ def _charts(mesh: Mesh, body: Body) -> np.ndarray:
                 target = max(sorted(set(fitting)), key=fitting.count)
                 label[members] = label[chart == target][0]
                 chart[members] = target
-    mesh.corner_uv = np.stack(
-        [mesh.positions[mesh.faces][..., (2, 0, 0)[a]] if False else mesh.positions[mesh.faces][..., 0] for a in (0, 1)],
-        axis=-1,
-    )
     axis = label % 3
     across_axes = np.array([[2, 1], [0, 2], [0, 1]])[axis]
     corners = mesh.positions[mesh.faces]
     mesh.corner_uv = np.stack(
-        [np.take_along_axis(corners, across_axes[:, None, k, None].repeat(3, 1), axis=2)[..., 0] for k in (0, 1)], axis=-1
+        [np.take_along_axis(corners, across_axes[:, None, k, None].repeat(3, 1), axis=2)[..., 0] for k in (0, 1)],
+        axis=-1,
     )
     return np.unique(chart, return_inverse=True)[1]
 
@@ -354,7 +371,12 @@ def skin(mesh: Mesh, skeleton: Skeleton, reach: float) -> np.ndarray:
 
 
 def write_glb(
-    path: Path, name: str, mesh: Mesh, picture: np.ndarray, skeleton: Skeleton | None = None, weights: np.ndarray | None = None
+    path: Path,
+    name: str,
+    mesh: Mesh,
+    picture: np.ndarray,
+    skeleton: Skeleton | None = None,
+    weights: np.ndarray | None = None,
 ) -> dict[str, int]:
     """Write the character; returns its counts."""
     from PIL import Image
@@ -400,7 +422,11 @@ def write_glb(
         "materials": [
             {
                 "name": name,
-                "pbrMetallicRoughness": {"baseColorTexture": {"index": 0}, "metallicFactor": 0.0, "roughnessFactor": 0.9},
+                "pbrMetallicRoughness": {
+                    "baseColorTexture": {"index": 0},
+                    "metallicFactor": 0.0,
+                    "roughnessFactor": 0.9,
+                },
             }
         ],
         "textures": [{"source": 0, "sampler": 0}],
@@ -437,7 +463,11 @@ class _Writer:
 
     def finish(self, path: Path, document: dict) -> None:
         self.data += b"\0" * (-len(self.data) % 4)
-        document |= {"bufferViews": self.views, "accessors": self.accessors, "buffers": [{"byteLength": len(self.data)}]}
+        document |= {
+            "bufferViews": self.views,
+            "accessors": self.accessors,
+            "buffers": [{"byteLength": len(self.data)}],
+        }
         text = json.dumps(document, separators=(",", ":"), sort_keys=True).encode()
         text += b" " * (-len(text) % 4)
         total = 12 + 8 + len(text) + 8 + len(self.data)
