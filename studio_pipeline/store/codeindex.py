@@ -84,11 +84,7 @@ class CodeModule:
             tree = ast.parse(self.source.text, self.source.path)
         except (SyntaxError, ValueError) as error:
             raise InputError(f"is no valid Python ({error})", where=self.source.path) from error
-        for node in ast.walk(tree):
-            for name in ("body", "orelse", "finalbody"):
-                if isinstance(block := getattr(node, name, None), list):
-                    kept = [item for item in block if not _is_loose_string(item)]
-                    setattr(node, name, kept or ([ast.Pass()] if block else []))
+        _strip_strings(tree)
         return tree
 
     def _bind(self, statement: ast.stmt, whole: ast.stmt) -> bool:
@@ -291,6 +287,16 @@ def _bindings(body: Iterable[ast.AST], source: Source, scope: dict[str, set[Targ
                     scope.setdefault(name, set()).add(Target(name) if _is_dotted(name, target) else target)
         pending += ast.iter_child_nodes(node)
     return {name: targets for name, targets in scope.items() if name not in freed}
+
+
+def _strip_strings(node: ast.AST) -> None:
+    """Remove docstrings and other strings that stand alone; statements only hold statements in these fields."""
+    for name in ("body", "orelse", "finalbody", "handlers", "cases"):
+        if isinstance(block := getattr(node, name, None), list) and block:
+            kept = [item for item in block if not _is_loose_string(item)]
+            setattr(node, name, kept or [ast.Pass()])
+            for item in kept:
+                _strip_strings(item)
 
 
 def _is_loose_string(node: ast.AST) -> bool:

@@ -87,7 +87,11 @@ class Primitive(Protocol):
         ...
 
     def open(self, name: str) -> BinaryIO:
-        """A stream of an object's bytes, to be closed by the caller; raises `Missing`."""
+        """A stream of an object's bytes, to be closed by the caller; raises `Missing`.
+
+        An ``OSError`` while reading means that the bytes are lost (the artifact is made again); trouble that may pass,
+        such as a broken connection, has to be a `StorageError`.
+        """
         ...
 
     def stat(self, name: str) -> Entry | None:
