@@ -22,9 +22,9 @@ import torch
 import warp as wp
 
 from studio_pipeline.render import kernels, soft_kernels
-from studio_pipeline.render.mesh import RenderMesh
+from studio_pipeline.render.mesh import RenderMesh, launch, spread, view
 from studio_pipeline.render.raster import NEAR_M, camera_for
-from studio_pipeline.render.runtime import initialize, over_frames
+from studio_pipeline.render.runtime import initialize
 from studio_pipeline.schema.records import CameraPath
 
 __all__ = ["Lambert", "RenderMesh", "RenderOutput", "project_points", "render"]
@@ -129,16 +129,16 @@ class _Render(torch.autograd.Function):
         outputs = (color, foreground, silhouette, seen_normals)
 
         def work(part: slice) -> None:
-            points, hit = _view(screen, part), (_view(face_ids, part), _view(barycentrics, part))
-            _rasterize(setup.mesh, points, hit, _view(depth, part))
+            points, hit = view(screen, part), (view(face_ids, part), view(barycentrics, part))
+            _rasterize(setup.mesh, points, hit, view(depth, part))
             keys = _outline(setup, points, hit[0])
             setup.keys.append((part, keys))
-            lit = (_view(normals, part), setup.light, _view(harmonics, part), setup.fringe)
-            behind = _view(background, part if len(background) > 1 else slice(0, 1))
-            results = [_view(value, part) for value in outputs]
-            _launch(soft_kernels.compose, hit[0], setup.mesh.surface, points, *lit, *hit, keys, behind, *results)
+            lit = (view(normals, part), setup.light, view(harmonics, part), setup.fringe)
+            behind = view(background, part if len(background) > 1 else slice(0, 1))
+            results = [view(value, part) for value in outputs]
+            launch(soft_kernels.compose, shape[1:], points, setup.mesh.surface, *lit, *hit, keys, behind, *results)
 
-        _spread(screen, work)
+        spread(screen, work)
         ctx.setup = setup
         ctx.save_for_backward(screen, normals, harmonics, background, face_ids, barycentrics, foreground, silhouette)
         ctx.mark_non_differentiable(face_ids)
@@ -159,15 +159,15 @@ class _Render(torch.autograd.Function):
         kept = {(part.start, part.stop): keys for part, keys in setup.keys}
 
         def work(part: slice) -> None:
-            points, ids = _view(screen, part), _view(face_ids, part)
-            lit = (_view(normals, part), setup.light, _view(harmonics, part), setup.fringe)
-            behind = _view(background, part if len(background) > 1 else slice(0, 1))
-            seen = (ids, _view(barycentrics, part), kept[part.start, part.stop], behind)
-            made = (_view(foreground, part), _view(silhouette, part))
-            flows = [_view(value, part) for value in (*incoming, g_screen, g_vertex_normals, g_harmonics)]
-            _launch(soft_kernels.compose_adjoint, ids, setup.mesh.surface, points, *lit, *seen, *made, *flows)
+            points, ids = view(screen, part), view(face_ids, part)
+            lit = (view(normals, part), setup.light, view(harmonics, part), setup.fringe)
+            behind = view(background, part if len(background) > 1 else slice(0, 1))
+            seen = (ids, view(barycentrics, part), kept[part.start, part.stop], behind)
+            made = (view(foreground, part), view(silhouette, part))
+            flows = [view(value, part) for value in (*incoming, g_screen, g_vertex_normals, g_harmonics)]
+            launch(soft_kernels.compose_adjoint, ids.shape[1:], points, setup.mesh.surface, *lit, *seen, *made, *flows)
 
-        _spread(screen, work)
+        spread(screen, work)
         lit = setup.light.mode != soft_kernels.UNLIT
         return (
             g_screen,
@@ -179,42 +179,18 @@ class _Render(torch.autograd.Function):
 
 
 def _rasterize(mesh: RenderMesh, points: wp.array, hit: tuple[wp.array, wp.array], depth: wp.array) -> None:
+    keys = wp.full(depth.shape, kernels.EMPTY_KEY, dtype=wp.uint64, device=points.device)
     faces = mesh.surface.faces
-    keys = wp.full(hit[0].shape, kernels.EMPTY_KEY, dtype=wp.uint64, device=points.device)
-    inputs = [points, faces, NEAR_M, 0, keys]
-    wp.launch(kernels.zbuffer, dim=(points.shape[0], faces.shape[0]), inputs=inputs, device=points.device)
-    _launch(kernels.resolve, hit[0], points, faces, keys, 0.0, *hit, depth)
+    launch(kernels.zbuffer, len(mesh.faces), points, faces, NEAR_M, 0, keys)
+    launch(kernels.resolve, depth.shape[1:], points, faces, keys, 0.0, *hit, depth)
 
 
 def _outline(setup: _Setup, points: wp.array, face_ids: wp.array) -> wp.array:
-    surface = setup.mesh.surface
     keys = wp.full(face_ids.shape, kernels.EMPTY_KEY, dtype=wp.uint64, device=points.device)
-    inputs = [surface, points, face_ids, NEAR_M, setup.fringe.reach, keys]
-    dim = (points.shape[0], surface.edges.shape[0])
-    wp.launch(soft_kernels.outline_distance, dim=dim, inputs=inputs, device=points.device)
+    surface = setup.mesh.surface
+    reach = setup.fringe.reach
+    launch(soft_kernels.outline_distance, surface.edges.shape[0], points, surface, face_ids, NEAR_M, reach, keys)
     return keys
-
-
-def _launch(kernel: wp.Kernel, pixels: wp.array, *arguments: Any) -> None:
-    """Launch over the pixels of ``pixels`` [T, H, W]."""
-    wp.launch(kernel, dim=pixels.shape, inputs=list(arguments), device=pixels.device)
-
-
-def _spread(tensor: torch.Tensor, work: Any) -> None:
-    """Frames over threads on the CPU, all at once on the stream that torch uses on a GPU."""
-    if tensor.device.type == "cpu":
-        over_frames(len(tensor), work)
-    else:
-        with wp.ScopedStream(wp.stream_from_torch(tensor.device)):
-            work(slice(0, len(tensor)))
-
-
-def _view(tensor: torch.Tensor, part: slice) -> wp.array:
-    """Frames of a contiguous tensor as a Warp array; a last axis of three becomes vec3."""
-    piece = tensor[part]
-    if piece.dtype == torch.float32 and piece.shape[-1] == 3 and piece.ndim in (3, 4):
-        return wp.from_torch(piece, dtype=wp.vec3, requires_grad=False)
-    return wp.from_torch(piece, requires_grad=False)
 
 
 def _fringe(sigma: float) -> Any:

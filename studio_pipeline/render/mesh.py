@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,8 +10,8 @@ import numpy as np
 import torch
 import warp as wp
 
-from studio_pipeline.render import soft_kernels
-from studio_pipeline.render.runtime import initialize
+from studio_pipeline.render import normal_kernels, soft_kernels
+from studio_pipeline.render.runtime import initialize, over_frames
 from studio_pipeline.render.surface import linear_atlas, normal_groups, weld
 from studio_pipeline.schema.records import Character
 
@@ -22,7 +23,7 @@ class RenderMesh:
     """What stays the same in all frames; build it once with `from_character`."""
 
     faces: torch.Tensor  # [F, 3] int64
-    groups: torch.Tensor  # [V] int64, vertices of one group share a normal
+    groups: Any  # Warp array [V] int32, vertices of one group share a normal
     group_count: int
     surface: Any  # soft_kernels.Surface, arrays on the mesh's device
     keep: tuple[Any, ...]  # what the surface's arrays look into
@@ -53,7 +54,7 @@ class RenderMesh:
             kept.append(array)
         return cls(
             faces=torch.as_tensor(character.faces.astype(np.int64), device=device),
-            groups=torch.as_tensor(groups.astype(np.int64), device=device),
+            groups=wp.array(groups.astype(np.int32), device=device),
             group_count=int(groups.max()) + 1,
             surface=surface,
             keep=tuple(kept),
@@ -61,12 +62,75 @@ class RenderMesh:
 
     def normals(self, vertices: torch.Tensor) -> torch.Tensor:
         """Unit vertex normals of posed ``vertices`` [T, V, 3], area-weighted, differentiable. [T, V, 3]"""
-        a, b, c = (vertices[:, self.faces[:, corner]] for corner in range(3))
-        area = torch.linalg.cross(b - a, c - a)
-        summed = vertices.new_zeros(len(vertices), self.group_count, 3)
-        for corner in range(3):
-            summed = summed.index_add(1, self.groups[self.faces[:, corner]], area)
-        return torch.nn.functional.normalize(summed, dim=-1, eps=1e-20)[:, self.groups]
+        initialize(normal_kernels.__name__)
+        result: Any = _Normals.apply(vertices, self)
+        return result
+
+
+class _Normals(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, vertices: Any, mesh: RenderMesh) -> Any:
+        vertices = vertices.detach().to(torch.float32).contiguous()
+        sums = torch.zeros(len(vertices), mesh.group_count, 3, device=vertices.device)
+        normals = torch.empty_like(vertices)
+
+        def work(part: slice) -> None:
+            points, total, result = (view(value, part) for value in (vertices, sums, normals))
+            launch(normal_kernels.sum_areas, len(mesh.faces), points, mesh.surface.faces, mesh.groups, total)
+            launch(normal_kernels.normals_of_sums, result.shape[1], total, mesh.groups, result)
+
+        spread(vertices, work)
+        ctx.mesh = mesh
+        ctx.save_for_backward(vertices, sums)
+        return normals
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        mesh: RenderMesh = ctx.mesh
+        vertices, sums = ctx.saved_tensors
+        g_normals = gradients[0].contiguous()
+        g_sums, g_vertices = torch.zeros_like(sums), torch.zeros_like(vertices)
+
+        def work(part: slice) -> None:
+            points, total, g_total = (view(value, part) for value in (vertices, sums, g_sums))
+            shape = (mesh.surface.faces, mesh.groups)
+            g_result, g_points = view(g_normals, part), view(g_vertices, part)
+            launch(normal_kernels.sums_adjoint, g_result.shape[1], total, mesh.groups, g_result, g_total)
+            launch(
+                normal_kernels.areas_adjoint,
+                len(mesh.faces),
+                points,
+                mesh.surface.faces,
+                mesh.groups,
+                g_total,
+                g_points,
+            )
+
+        spread(vertices, work)
+        return g_vertices, None
+
+
+def view(tensor: torch.Tensor, part: slice) -> wp.array:
+    """Frames of a contiguous tensor as a Warp array; a last axis of three floats becomes vec3."""
+    piece = tensor[part]
+    if piece.dtype == torch.float32 and piece.shape[-1] == 3 and piece.ndim in (3, 4):
+        return wp.from_torch(piece, dtype=wp.vec3, requires_grad=False)
+    return wp.from_torch(piece, requires_grad=False)
+
+
+def spread(tensor: torch.Tensor, work: Callable[[slice], None]) -> None:
+    """Frames over threads on the CPU, all at once on the stream that torch uses on a GPU."""
+    if tensor.device.type == "cpu":
+        over_frames(len(tensor), work)
+    else:
+        with wp.ScopedStream(wp.stream_from_torch(tensor.device)):
+            work(slice(0, len(tensor)))
+
+
+def launch(kernel: wp.Kernel, dim: int | tuple[int, ...], first: wp.array, *arguments: Any) -> None:
+    """Launch over the frames of ``first`` [T, ...] times ``dim``, on its device."""
+    rest = dim if isinstance(dim, tuple) else (dim,)
+    wp.launch(kernel, dim=(first.shape[0], *rest), inputs=[first, *arguments], device=first.device)
 
 
 def mesh_edges(faces: np.ndarray, vertices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -96,8 +96,8 @@ def plane2(point: wp.vec3) -> wp.vec2:
 
 @wp.kernel
 def outline_distance(
-    surface: Surface,
     screen: wp.array2d(dtype=wp.vec3),
+    surface: Surface,
     face_ids: wp.array3d(dtype=wp.int32),
     near: float,
     reach: float,
@@ -278,30 +278,30 @@ def turned(surface: Surface, screen: wp.array2d(dtype=wp.vec3), frame: int, face
 
 
 @wp.func
-def outline_colour(
-    surface: Surface,
-    screen: wp.array2d(dtype=wp.vec3),
-    normals: wp.array2d(dtype=wp.vec3),
-    light: Light,
-    harmonics: wp.array2d(dtype=wp.vec3),
-    frame: int,
-    place: Nearest,
-) -> wp.vec3:
-    """Colour of the surface at the outline point: what a pixel outside blends towards."""
-    ends = surface.edges[place.edge]
-    first = (1.0 - place.t) / screen[frame, ends[0]][2]
-    second = place.t / screen[frame, ends[1]][2]
-    t = second / (first + second)
+def outline_share(screen: wp.array2d(dtype=wp.vec3), frame: int, ends: wp.vec3i, t: float) -> float:
+    """Share of an edge's second end at screen parameter t, perspective-correct."""
+    first = (1.0 - t) / screen[frame, ends[0]][2]
+    second = t / screen[frame, ends[1]][2]
+    return second / (first + second)
+
+
+@wp.func
+def outline_albedo(surface: Surface, ends: wp.vec3i, t: float) -> wp.vec3:
+    """The surface's own colour at an outline point: what a pixel outside blends towards."""
     albedo = look_up(surface.atlas, surface.uv[ends[0]] * (1.0 - t) + surface.uv[ends[1]] * t).value
-    albedo = wp.cw_mul(albedo, mix3(surface.tints[ends[0]], surface.tints[ends[1]], t))
-    normal = wp.normalize(mix3(normals[frame, ends[0]], normals[frame, ends[1]], t))
-    return wp.cw_mul(albedo, lighting(light, harmonics, frame, normal))
+    return wp.cw_mul(albedo, mix3(surface.tints[ends[0]], surface.tints[ends[1]], t))
+
+
+@wp.func
+def outline_normal(normals: wp.array2d(dtype=wp.vec3), frame: int, ends: wp.vec3i, t: float) -> wp.vec3:
+    """Unit normal at an outline point."""
+    return wp.normalize(mix3(normals[frame, ends[0]], normals[frame, ends[1]], t))
 
 
 @wp.kernel
 def compose(
-    surface: Surface,
     screen: wp.array2d(dtype=wp.vec3),
+    surface: Surface,
     normals: wp.array2d(dtype=wp.vec3),
     light: Light,
     harmonics: wp.array2d(dtype=wp.vec3),
@@ -337,7 +337,10 @@ def compose(
         place = nearest_outline(surface, screen, frame, x, y, key, face >= 0)
         cover = coverage(fringe, place.distance)
         if face < 0:
-            colour = outline_colour(surface, screen, normals, light, harmonics, frame, place)
+            ends = surface.edges[place.edge]
+            t = outline_share(screen, frame, ends, place.t)
+            normal_there = outline_normal(normals, frame, ends, t)
+            colour = wp.cw_mul(outline_albedo(surface, ends, t), lighting(light, harmonics, frame, normal_there))
     silhouette[frame, y, x] = cover
     colours[frame, y, x] = mix3(behind, colour, cover)
     foreground[frame, y, x] = colour
@@ -346,8 +349,8 @@ def compose(
 
 @wp.kernel
 def compose_adjoint(
-    surface: Surface,
     screen: wp.array2d(dtype=wp.vec3),
+    surface: Surface,
     normals: wp.array2d(dtype=wp.vec3),
     light: Light,
     harmonics: wp.array2d(dtype=wp.vec3),
@@ -376,12 +379,16 @@ def compose_adjoint(
     if near_outline:
         behind = background[frame % background.shape[0], y, x]
         g_cover = g_silhouette[frame, y, x] + wp.dot(g_colour, foreground[frame, y, x] - behind)
-        if g_cover != 0.0:
+        if g_cover != 0.0 or wp.dot(g_colour, g_colour) > 0.0:
             place = nearest_outline(surface, screen, frame, x, y, key, face >= 0)
             ends = surface.edges[place.edge]
             pull = place.outward * (g_cover * coverage_slope(fringe, place.distance))
             wp.atomic_add(g_screen, frame, ends[0], wp.vec3(pull[0], pull[1], 0.0) * (1.0 - place.t))
             wp.atomic_add(g_screen, frame, ends[1], wp.vec3(pull[0], pull[1], 0.0) * place.t)
+            if face < 0:
+                t = outline_share(screen, frame, ends, place.t)
+                g_light = wp.cw_mul(g_colour, outline_albedo(surface, ends, t)) * silhouette[frame, y, x]
+                lighting_adjoint(light, harmonics, frame, outline_normal(normals, frame, ends, t), g_light, g_harmonics)
     if face < 0:
         return
     c = surface.faces[face]

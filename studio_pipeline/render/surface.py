@@ -64,18 +64,19 @@ def normal_groups(character: Character) -> np.ndarray:
 
 def posed_normals(vertices: np.ndarray, faces: np.ndarray, groups: np.ndarray) -> np.ndarray:
     """Unit normals of posed vertices [T, V, 3], area-weighted over each group's faces. [T, V, 3] float32"""
-    from scipy.sparse import csr_matrix
+    import warp as wp
 
-    corners = groups[faces]
-    count = int(groups.max()) + 1
-    gather = csr_matrix(
-        (np.ones(corners.size, np.float32), (corners.reshape(-1), np.repeat(np.arange(len(faces)), 3))),
-        shape=(count, len(faces)),
-    )
+    from studio_pipeline.render import normal_kernels
+    from studio_pipeline.render.runtime import initialize
+
+    initialize(normal_kernels.__name__)
+    points = wp.array(np.ascontiguousarray(vertices, np.float32), dtype=wp.vec3, device="cpu", copy=False)
+    corners = wp.array(np.ascontiguousarray(faces, np.int32), dtype=wp.vec3i, device="cpu", copy=False)
+    shared = wp.array(np.ascontiguousarray(groups, np.int32), device="cpu", copy=False)
+    sums = wp.zeros((len(vertices), int(groups.max()) + 1), dtype=wp.vec3, device="cpu")
     normals = np.empty(vertices.shape, np.float32)
-    for frame, points in enumerate(vertices):
-        a, b, c = (points[faces[:, corner]] for corner in range(3))
-        summed = gather @ np.cross(b - a, c - a).astype(np.float32)
-        length = np.linalg.norm(summed, axis=1, keepdims=True)
-        normals[frame] = (summed / np.maximum(length, 1e-20))[groups]
+    result = wp.array(normals, dtype=wp.vec3, device="cpu", copy=False)
+    inputs = [points, corners, shared, sums]
+    wp.launch(normal_kernels.sum_areas, dim=(len(vertices), len(faces)), inputs=inputs, device="cpu")
+    wp.launch(normal_kernels.normals_of_sums, dim=vertices.shape[:2], inputs=[sums, shared, result], device="cpu")
     return normals
