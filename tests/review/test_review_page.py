@@ -100,7 +100,7 @@ def test_side_by_side_shows_clip_lift_refinement(reviewed, make_review):
         assert video.streams.video[0].average_rate == Fraction(24)
     assert len(frames) == 6
     height, width = frames[0].shape[:2]
-    assert (width, height) == (3 * 96 + 2 * 4, 128 + 26)
+    assert (width, height) == (3 * 96 + 2 * 4, 128 + 28)
     corner = frames[3][40, [5, 105, 205]].astype(int)  # backgrounds: the clip's, then the review's own twice
     assert np.abs(corner[0] - (120, 140, 130)).max() < 12
     assert np.abs(corner[1:] - (236, 238, 242)).max() < 12
@@ -178,8 +178,8 @@ def test_iou_by_hand():
 
 def test_contact_sheet_has_a_row_each(reviewed):
     sheet = cv2.imread(str(reviewed[0] / "contact_sheet.png"))
-    assert sheet.shape[0] == 26 + 3 * (128 + 4) - 4
-    assert sheet.shape[1] == 92 + 6 * (96 + 4) - 4
+    assert sheet.shape[0] == 28 + 3 * (128 + 4) - 4
+    assert sheet.shape[1] == 104 + 6 * (96 + 4) - 4
 
 
 def test_wide_shots_shrink_to_the_panel(make_review):
@@ -188,5 +188,5 @@ def test_wide_shots_shrink_to_the_panel(make_review):
     run(context)
     with av.open(str(context.out / "side_by_side.mp4")) as video:
         stream = video.streams.video[0]
-        assert (stream.width, stream.height) == (3 * 160 + 8, 90 + 26)
+        assert (stream.width, stream.height) == (3 * 160 + 8, 90 + 28)
         assert stream.average_rate == Fraction(24000, 1001)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from studio_pipeline.geometry.skinning import pose_vertices, skinning_transforms
+from studio_pipeline.schema.errors import one_line
 from studio_pipeline.stages.base import Verdict
 from studio_pipeline.stages.delivery.glb_conform import glb_faults
 from studio_pipeline.stages.delivery.glb_reading import GlbFile
@@ -16,6 +17,8 @@ from studio_pipeline.stages.delivery.scene import DeliveryScene, strongest_influ
 __all__ = ["glb_conforms", "opens", "skin_error", "usd_conforms"]
 
 TOLERANCE = 1e-4  # of the character's diagonal: float32 through a chain of joints, far below a pixel
+# OpenUSD's errors are RuntimeErrors.
+_UNREADABLE = (ValueError, KeyError, IndexError, StopIteration, OSError, RuntimeError)
 
 
 def skin_error(scene: DeliveryScene, influences: int) -> np.ndarray:
@@ -55,8 +58,8 @@ def opens(scene: DeliveryScene, folder: Path, kept: np.ndarray, skin_slack_m: fl
             worst, faults = max(worst, error), faults + [f"{name}: {fault}" for fault in found]
         error, found = _open_usd(scene, folder / f"{scene.shot_id}.usd", middle, wanted)
         worst, faults = max(worst, error), faults + [f"{scene.shot_id}.usd: {fault}" for fault in found]
-    except (ValueError, KeyError, IndexError, StopIteration, OSError) as error:
-        faults.append(f"{type(error).__name__}: {error}")
+    except _UNREADABLE as error:
+        faults.append(f"{type(error).__name__}: {one_line(error)[:200]}")
     good = f"all three re-read at frame {scene.first_frame + middle}: surface within {worst:.1e} of its size"
     return Verdict("opens", not faults, "; ".join(faults[:4]) or good)
 
@@ -71,16 +74,19 @@ def usd_conforms(scene: DeliveryScene, folder: Path) -> Verdict:
     """All validators that OpenUSD ships, on both variants."""
     from pxr import Usd, UsdValidation
 
-    stage = Usd.Stage.Open(str(folder / f"{scene.shot_id}.usd"))
     validators = UsdValidation.ValidationRegistry().GetOrLoadAllValidators()
     errors, warnings = [], 0
-    for variant in ("skinned", "refined"):
-        _choose(stage, variant)
-        for issue in UsdValidation.ValidationContext(validators).Validate(stage):
-            if issue.GetType() == UsdValidation.ValidationErrorType.Error:
-                errors.append(f"{variant}: {issue.GetName()}")
-            else:
-                warnings += 1
+    try:
+        stage = Usd.Stage.Open(str(folder / f"{scene.shot_id}.usd"))
+        for variant in ("skinned", "refined"):
+            _choose(stage, variant)
+            for issue in UsdValidation.ValidationContext(validators).Validate(stage):
+                if issue.GetType() == UsdValidation.ValidationErrorType.Error:
+                    errors.append(f"{variant}: {issue.GetName()}")
+                else:
+                    warnings += 1
+    except _UNREADABLE as error:
+        errors.append(f"cannot be read ({one_line(error)[:200]})")
     good = f"no errors and {warnings} warnings from {len(validators)} validators on both variants"
     return Verdict("usd_conforms", not errors, "; ".join(errors[:4]) or good)
 
@@ -127,8 +133,6 @@ def _open_usd(scene: DeliveryScene, path: Path, index: int, wanted: np.ndarray) 
     found = (stage.GetStartTimeCode(), stage.GetEndTimeCode(), stage.GetTimeCodesPerSecond())
     expected = (scene.first_frame, scene.last_frame, float(scene.fps))
     faults = [] if found == expected else [f"frame range and rate {found}, expected {expected}"]
-    if not stage.GetDefaultPrim():
-        faults.append("has no default prim")
     worst = 0.0
     for variant, target in (("skinned", wanted), ("refined", scene.file_points[index])):
         _choose(stage, variant)
@@ -145,6 +149,8 @@ def _open_usd(scene: DeliveryScene, path: Path, index: int, wanted: np.ndarray) 
 
 
 def _choose(stage: Any, variant: str) -> None:
+    if not stage.GetDefaultPrim():
+        raise ValueError("the stage has no default prim")
     stage.SetEditTarget(stage.GetSessionLayer())
     stage.GetDefaultPrim().GetVariantSet("motion").SetVariantSelection(variant)
 

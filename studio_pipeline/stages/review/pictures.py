@@ -15,8 +15,9 @@ __all__ = ["contact_sheet", "panels", "side_by_side", "turntable"]
 
 BACKDROP = (236, 238, 242)  # sRGB
 INK, PAPER = (28, 30, 36), (236, 238, 242)
-STRIP = 26  # [px] height of a label
+STRIP = 28  # [px] height of a label
 GAP = 4  # [px] between panels
+SHEET_SIDE = 216  # [px] most side of a picture on the contact sheet
 LABELS = ("Clip", "Lift", "Refinement")
 
 
@@ -59,7 +60,8 @@ def contact_sheet(pictures: Sequence[np.ndarray], first_frame: int, columns: int
     """A row for each of the panels, a column for each of some evenly spaced moments. [H, W, 3] uint8"""
     count, height, width = pictures[0].shape[:3]
     moments = np.unique(np.round(np.linspace(0, count - 1, columns)).astype(int))
-    side = 92
+    width, height = _fit(width, height, SHEET_SIDE)
+    side = 104
     sheet_width = side + len(moments) * (width + GAP) - GAP
     sheet = np.empty((STRIP + len(pictures) * (height + GAP) - GAP, sheet_width, 3), dtype=np.uint8)
     sheet[:] = INK
@@ -68,7 +70,7 @@ def contact_sheet(pictures: Sequence[np.ndarray], first_frame: int, columns: int
         sheet[:STRIP, x : x + width] = _label(str(first_frame + int(index)), width)
         for row, picture in enumerate(pictures):
             y = STRIP + row * (height + GAP)
-            sheet[y : y + height, x : x + width] = picture[index]
+            sheet[y : y + height, x : x + width] = _resize(picture[index], (width, height))
     for row, label in enumerate(LABELS[: len(pictures)]):
         y = STRIP + row * (height + GAP) + (height - STRIP) // 2
         sheet[y : y + STRIP, :side] = _label(label, side)
@@ -135,5 +137,5 @@ def _label(text: str, width: int, *, align: str = "centre") -> np.ndarray:
 
     image = Image.new("RGB", (width, STRIP), INK)
     anchor, x = ("rm", width - 8) if align == "right" else ("mm", width // 2)
-    ImageDraw.Draw(image).text((x, STRIP // 2), text, fill=PAPER, font=ImageFont.load_default(13), anchor=anchor)
+    ImageDraw.Draw(image).text((x, STRIP // 2), text, fill=PAPER, font=ImageFont.load_default(15), anchor=anchor)
     return np.asarray(image)

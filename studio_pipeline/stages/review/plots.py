@@ -9,7 +9,7 @@ from markupsafe import Markup, escape
 
 __all__ = ["histogram", "line_chart"]
 
-WIDTH, HEIGHT = 520, 220
+WIDTH, HEIGHT = 400, 200
 LEFT, RIGHT, TOP, BOTTOM = 52, 12, 12, 34
 
 
@@ -80,8 +80,8 @@ class _Axes:
             y, text = self.y(value), f"1e{value:.0f}" if log else f"{value:.4g}"
             parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
             parts.append(f'<text class="tick" x="{LEFT - 6}" y="{y + 3.5:.1f}" text-anchor="end">{text}</text>')
-        for value in _ticks(self.x_low, self.x_high, 6, whole=not log_x):
-            x, text = self.x(value), f"1e{value:.3g}" if log_x else f"{value:.4g}"
+        for value in _log_ticks(self.x_low, self.x_high) if log_x else _ticks(self.x_low, self.x_high, 5, whole=True):
+            x, text = self.x(value), _short(10.0**value) if log_x else f"{value:.4g}"
             place = f'x="{x:.1f}" y="{HEIGHT - BOTTOM + 14}"'
             parts.append(f'<text class="tick" {place} text-anchor="middle">{text}</text>')
         middle = (TOP + HEIGHT - BOTTOM) / 2.0
@@ -117,6 +117,22 @@ def _ticks(low: float, high: float, count: int, *, whole: bool = False) -> list[
     first = int(np.ceil(low / step - 1e-9))
     last = int(np.floor(high / step + 1e-9))
     return [index * step for index in range(first, last + 1)]
+
+
+def _log_ticks(low: float, high: float) -> list[float]:
+    """Logarithms of 1, 2 and 5 times powers of ten, of powers alone when there are many, between two logarithms."""
+    factors = (1.0, 2.0, 5.0) if high - low < 2.5 else (1.0,)
+    powers = range(int(np.floor(low)), int(np.ceil(high)) + 1)
+    ticks = [power + float(np.log10(factor)) for power in powers for factor in factors]
+    return [tick for tick in ticks if low - 1e-9 <= tick <= high + 1e-9]
+
+
+def _short(value: float) -> str:
+    """A number with k, M or G."""
+    for limit, suffix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= 0.9999 * limit:
+            return f"{value / limit:.3g}{suffix}"
+    return f"{value:.3g}"
 
 
 def _path(axes: _Axes, x: np.ndarray, curve: np.ndarray) -> str:
