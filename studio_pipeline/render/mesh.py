@@ -96,15 +96,7 @@ class _Normals(torch.autograd.Function):
             shape = (mesh.surface.faces, mesh.groups)
             g_result, g_points = view(g_normals, part), view(g_vertices, part)
             launch(normal_kernels.sums_adjoint, g_result.shape[1], total, mesh.groups, g_result, g_total)
-            launch(
-                normal_kernels.areas_adjoint,
-                len(mesh.faces),
-                points,
-                mesh.surface.faces,
-                mesh.groups,
-                g_total,
-                g_points,
-            )
+            launch(normal_kernels.areas_adjoint, len(mesh.faces), points, *shape, g_total, g_points)
 
         spread(vertices, work)
         return g_vertices, None

@@ -222,8 +222,8 @@ def test_a_mask_pulls_a_ball_to_its_place(sphere, make_camera):
     rest = torch.from_numpy(sphere.vertices)[None]
     goal = render(rest + torch.tensor([0.12, -0.08, 0.0]), mesh, camera, sigma=2.0).silhouette.detach()
     shift = torch.zeros(3, requires_grad=True)
-    optimizer = torch.optim.Adam([shift], lr=0.02)
-    for _ in range(60):
+    optimizer = torch.optim.Adam([shift], lr=0.03)
+    for _ in range(30):
         optimizer.zero_grad()
         (render(rest + shift, mesh, camera, sigma=2.0).silhouette - goal).square().sum().backward()
         optimizer.step()
