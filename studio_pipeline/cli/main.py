@@ -220,7 +220,7 @@ def main() -> None:
         sys.stderr.write(f"studio: {one_line(error)}\n")
         sys.exit(4)
     except Exception as error:
-        if type(error).__module__.startswith("click") and hasattr(error, "show"):
+        if "click" in type(error).__module__ and hasattr(error, "show"):
             error.show()
             sys.exit(getattr(error, "exit_code", 2))
         raise

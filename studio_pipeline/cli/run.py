@@ -52,7 +52,7 @@ def _run(store: Any, shots: Sequence[ResolvedShot], *, out: Path, chosen: set[st
         save_shot(store, shot)
     plans = [plan_shot(store, shot, only=chosen, deep=True) for shot in shots]
     launched = {plan.shot.id: plan.to_launch() for plan in plans}
-    _go(store, plans, launched)
+    broken = _go(store, plans, launched)
     after = [plan_shot(store, shot, only=chosen) for shot in shots] if any(launched.values()) else plans
     rows: list[dict[str, Any]] = []
     for before, now in zip(plans, after, strict=True):
@@ -64,11 +64,15 @@ def _run(store: Any, shots: Sequence[ResolvedShot], *, out: Path, chosen: set[st
     else:
         print_results(rows)
         console().print(_closing(rows, shots, out), soft_wrap=True, markup=False)
+    failed = any(row["state"] == "failed" or row["state"] == "waits" for row in rows)
+    for line in broken if not failed else ():
+        # Not a stage's own failure, which the table has: say what Dagster says.
+        sys.stderr.write(f"studio: {line}\n")
     return 1 if any(row["state"] != "cached" and row["state"] != "made" for row in rows) else 0
 
 
-def _go(store: Any, plans: Sequence[ShotPlan], launched: dict[str, list[str]]) -> None:
-    """Launch what has to run; Dagster is imported only here."""
+def _go(store: Any, plans: Sequence[ShotPlan], launched: dict[str, list[str]]) -> list[str]:
+    """Launch what has to run; Dagster is imported only here. Gives a line for each step that Dagster saw fail."""
     from studio_pipeline.dag.launch import open_instance, register_shots, report_known, run_shot
 
     with open_instance() as instance:
@@ -82,11 +86,9 @@ def _go(store: Any, plans: Sequence[ShotPlan], launched: dict[str, list[str]]) -
         report_known(instance, known)
         total = sum(len(stages) for stages in launched.values())
         if not total:
-            return
+            return []
         with Terminal(total=total) as terminal, watched_by(terminal):
-            for shot, stages in launched.items():
-                if stages:
-                    run_shot(instance, shot, stages)
+            return [line for shot, stages in launched.items() if stages for line in run_shot(instance, shot, stages)]
 
 
 def _rows(store: Any, before: ShotPlan, now: ShotPlan) -> list[dict[str, Any]]:

@@ -84,7 +84,7 @@ def print_results(rows: Sequence[Mapping[str, Any]]) -> None:
     for row in rows:
         state = Text(row["state"], style=_STYLES.get(row["state"], ""))
         seconds = f"{row['seconds']:.1f}" if row["seconds"] is not None else ""
-        note = row["reason"] if row["state"] in ("failed", "waits") else figures_text(row["figures"])
+        note = {"failed": "see below", "waits": row["reason"]}.get(row["state"]) or figures_text(row["figures"])
         shot = row["shot"] if row["shot"] != last else ""
         table.add_row(shot, row["stage"], row["version"] or "-", seconds, state, Text(note))
         last = row["shot"]

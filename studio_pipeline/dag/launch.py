@@ -6,14 +6,16 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from dagster._core.definitions.data_version import DATA_VERSION_TAG
+from dagster._core.errors import DagsterExecutionInterruptedError
 
 from studio_pipeline.dag.assets import SHOTS, check_result, describe
 from studio_pipeline.dag.build import JOB, build_definitions
 from studio_pipeline.line.make import Outcome
+from studio_pipeline.schema.errors import one_line
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
@@ -38,21 +40,31 @@ def register_shots(instance: DagsterInstance, shots: Sequence[str]) -> None:
         instance.add_dynamic_partitions(name, new)
 
 
-def run_shot(instance: DagsterInstance, shot: str, stages: Sequence[str]) -> bool:
+def run_shot(instance: DagsterInstance, shot: str, stages: Sequence[str]) -> list[str]:
     """One run for one shot: makes ``stages`` in order, stops a branch where a stage or gate fails.
 
     Returns:
-        Whether every stage succeeded.
+        One line for every step that failed; empty when all is well.
+
+    Raises:
+        KeyboardInterrupt: The user interrupted; Dagster has noted it in the run.
     """
-    result = _job().execute_in_process(
-        instance=instance,
-        partition_key=shot,
-        asset_selection=[dg.AssetKey(stage) for stage in stages],
-        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-        raise_on_error=False,
-        tags={"studio/shot": shot},
-    )
-    return result.success
+    try:
+        result = _job().execute_in_process(
+            instance=instance,
+            partition_key=shot,
+            asset_selection=[dg.AssetKey(stage) for stage in stages],
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            raise_on_error=False,
+            tags={"studio/shot": shot},
+        )
+    except DagsterExecutionInterruptedError:
+        raise KeyboardInterrupt from None
+    failures = [event for event in result.all_events if event.is_step_failure]
+    if any(_interrupted(event.step_failure_data.error) for event in failures):
+        raise KeyboardInterrupt
+    lines = [one_line(event.step_failure_data.error_display_string)[:300] for event in failures]
+    return lines if lines or result.success else ["the run failed before its first step: see Dagster's log"]
 
 
 def report_known(instance: DagsterInstance, outcomes: Sequence[tuple[str, str, Outcome]]) -> int:
@@ -78,6 +90,15 @@ def report_known(instance: DagsterInstance, outcomes: Sequence[tuple[str, str, O
                 _report(instance, key, shot, stage, outcome)
                 reported += 1
     return reported
+
+
+def _interrupted(error: Any) -> bool:
+    """Whether a step ended because of Ctrl-C; in process Dagster reports that as a failure of the step."""
+    while error is not None:
+        if error.cls_name in ("KeyboardInterrupt", DagsterExecutionInterruptedError.__name__):
+            return True
+        error = error.cause
+    return False
 
 
 @cache

@@ -16,13 +16,17 @@ telemetry:
 nux:
   enabled: false
 run_coordinator:
-  module: dagster
+  module: dagster._core.run_coordinator
   class: DefaultRunCoordinator
 concurrency:
   pools:
     granularity: op
     default_limit: 1
 """
+
+
+# DAGSTER_HOME values that this process set itself: a second home opened here must not inherit the first one's.
+_opened: set[str] = set()
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,8 @@ class Home:
     @property
     def dagster(self) -> Path:
         """Dagster's instance; ``DAGSTER_HOME`` wins when it is set."""
-        return Path(os.environ.get("DAGSTER_HOME") or self.root / "dagster")
+        given = os.environ.get("DAGSTER_HOME")
+        return Path(given) if given and given not in _opened else self.root / "dagster"
 
     @property
     def scratch(self) -> Path:
@@ -67,6 +72,9 @@ def open_home(root: str | Path | None = None) -> Home:
         raise StorageError(
             f"the studio's home {home.root} can't be written ({error.strerror})", do="set STUDIO_HOME"
         ) from error
+    dagster = str(home.dagster.resolve())
+    if dagster == str(home.root / "dagster"):
+        _opened.add(dagster)
     os.environ["STUDIO_HOME"] = str(home.root)
-    os.environ["DAGSTER_HOME"] = str(home.dagster.resolve())
+    os.environ["DAGSTER_HOME"] = dagster
     return home
