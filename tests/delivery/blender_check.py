@@ -16,12 +16,12 @@ fps = Fraction(wanted["fps"])
 bpy.ops.wm.read_factory_settings(use_empty=True)
 scene = bpy.context.scene
 is_usd = file.suffix == ".usd"
+# glTF has seconds only, and Blender's USD importer doesn't read the rate: an artist sets it before importing.
+scene.render.fps = round(fps)
+scene.render.fps_base = round(fps) / float(fps)
 if is_usd:
     bpy.ops.wm.usd_import(filepath=str(file), set_frame_range=True)
 else:
-    # glTF has seconds only: an artist sets the rate before importing.
-    scene.render.fps = round(fps)
-    scene.render.fps_base = round(fps) / float(fps)
     bpy.ops.import_scene.gltf(filepath=str(file))
 
 ranges = [tuple(action.frame_range) for action in bpy.data.actions]
