@@ -126,11 +126,7 @@ def test_backgrounds_are_checked_and_may_move(card, make_camera):
     moving[1] = 77
     out = render_frames(card.vertices, card, camera, look=FLAT, background=moving)
     assert (out.rgb[0, 0, 0] == 0).all() and (out.rgb[1, 0, 0] == 77).all()
-    for wrong in (
-        np.zeros((3, 64, 64, 3), np.uint8),
-        np.zeros((64, 32, 3), np.uint8),
-        np.zeros((64, 64, 3), np.float32),
-    ):
+    for shape, kind in (((3, 64, 64, 3), np.uint8), ((64, 32, 3), np.uint8), ((64, 64, 3), np.float32)):
         with pytest.raises(ValueError, match="background"):
             render_frames(card.vertices, card, camera, background=np.zeros(shape, kind))
 
