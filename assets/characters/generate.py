@@ -358,11 +358,11 @@ def _sprinkles(color: np.ndarray, p: np.ndarray, texel: float, main: np.ndarray,
 MAKERS = {"pip": pip, "tumble": tumble, "mochi": mochi}
 
 
-def main(names: list[str]) -> None:
+def main(names: list[str], folder: Path = FOLDER) -> None:
     """Make the named characters, all when none is named."""
     for name in names or list(MAKERS):
         _, mesh, picture, skeleton, weights = MAKERS[name]()
-        counts = write_glb(FOLDER / f"{name}.glb", name, mesh, picture, skeleton, weights)
+        counts = write_glb(folder / f"{name}.glb", name, mesh, picture, skeleton, weights)
         sys.stdout.write(f"{name}: {counts}\n")
 
 

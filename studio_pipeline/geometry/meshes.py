@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse as sp
 
-__all__ = ["connected_parts", "corner_faces", "face_areas", "face_normals", "largest_extent", "vertex_normals"]
+__all__ = [
+    "connected_parts",
+    "corner_faces",
+    "face_areas",
+    "face_normals",
+    "largest_extent",
+    "unify_corners",
+    "vertex_normals",
+]
 
 
 def largest_extent(vertices: np.ndarray) -> float:
@@ -59,3 +67,19 @@ def corner_faces(counts: np.ndarray, corners: np.ndarray) -> tuple[np.ndarray, n
     step = np.arange(len(polygon)) - np.repeat(np.cumsum(fans) - fans, fans)
     first = starts[polygon]
     return corners[np.stack([first, first + step + 1, first + step + 2], axis=1)], polygon
+
+
+def unify_corners(corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Give equal corners one vertex, in the order of first use.
+
+    Args:
+        corners: What each corner refers to, e.g. position, UV and normal. [C, k] int
+
+    Returns:
+        The distinct rows [V, k] and the row of every corner [C].
+    """
+    unique, first, inverse = np.unique(corners, axis=0, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    rank = np.empty(len(order), dtype=np.int64)
+    rank[order] = np.arange(len(order))
+    return unique[order], rank[inverse.reshape(-1)]

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from studio_pipeline.geometry.gltf.files import MissingFileError, folder_file, read_capped
-from studio_pipeline.geometry.meshes import corner_faces
+from studio_pipeline.geometry.meshes import corner_faces, unify_corners
 from studio_pipeline.schema.errors import InputError
 from studio_pipeline.stages.character.model import MAX_FACES, MAX_VERTICES, Material, Model, Part, Texture, clean_part
 
@@ -215,12 +215,8 @@ def _part(
                 where=path,
                 do="export the character again",
             )
-    unique, first, inverse = np.unique(corners, axis=0, return_index=True, return_inverse=True)
-    order = np.argsort(first)
-    rank = np.empty(len(order), dtype=np.int64)
-    rank[order] = np.arange(len(order))
-    unique = unique[order]
-    faces, _ = corner_faces(counts, rank[inverse.reshape(-1)])
+    unique, vertex = unify_corners(corners)
+    faces, _ = corner_faces(counts, vertex)
     uv = normals = None
     if material.texture is not None and len(tables[1]):
         flipped = np.stack([tables[1][:, 0], 1.0 - tables[1][:, 1]], axis=1)
