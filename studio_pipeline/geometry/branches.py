@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from studio_pipeline.geometry.skeletons import CurveTree
+from studio_pipeline.geometry.skeletons import CORNER, CurveTree, is_limb
 
 __all__ = ["Branch", "BranchTree", "branch_tree", "cut", "resample"]
 
@@ -68,7 +68,7 @@ def branch_tree(tree: CurveTree, points: np.ndarray, *, merge: float = 0.8) -> B
         ends = (int(number[path[0]]), int(number[path[-1]]))
         branches.append(Branch(ends=ends, points=points[path].astype(np.float64), radius=tree.depth[path]))
     whole = BranchTree(positions=points[is_node].astype(np.float64), radius=tree.depth[is_node], branches=branches)
-    return _smooth(_merge_junctions(whole, merge))
+    return _smooth(_prune(_merge_junctions(whole, merge)))
 
 
 def _merge_junctions(tree: BranchTree, merge: float) -> BranchTree:
@@ -91,6 +91,50 @@ def _merge_junctions(tree: BranchTree, merge: float) -> BranchTree:
             points = np.concatenate([positions[[ends[0]]], branch.points[1:-1], positions[[ends[1]]]])
             branches.append(Branch(ends=ends, points=points, radius=branch.radius))
     return BranchTree(positions=positions, radius=radius, branches=branches)
+
+
+def _prune(tree: BranchTree) -> BranchTree:
+    """Drop leaves that are mere corners; a fork of nothing but corners becomes one tip in their middle."""
+    degree = tree.degree()
+    corners: dict[int, list[Branch]] = {}
+    for branch in tree.branches:
+        for leaf in (branch, branch.reverse()):
+            base, tip = leaf.ends
+            is_tip = degree[tip] == 1 and degree[base] > 2
+            depth = np.r_[leaf.radius[:0:-1], tree.radius[base]]
+            if is_tip and not is_limb(leaf.points[::-1], depth, slender=CORNER):
+                corners.setdefault(base, []).append(leaf)
+    dropped: set[frozenset[int]] = set()
+    branches = list(tree.branches)
+    for base, leaves in corners.items():
+        left = degree[base] - len(leaves)
+        dropped |= {frozenset(leaf.ends) for leaf in leaves}
+        if left == 1:
+            tip = leaves[0].ends[1]
+            tree.positions[tip] = np.mean([tree.positions[leaf.ends[1]] for leaf in leaves], axis=0)
+            points = tree.positions[[base, tip]]
+            branches.append(Branch(ends=(base, tip), points=points, radius=leaves[0].radius[[0, -1]]))
+        elif left == 0:
+            dropped -= {frozenset(leaf.ends) for leaf in leaves}
+    fresh = branches[len(tree.branches) :]
+    branches = [b for b in tree.branches if frozenset(b.ends) not in dropped] + fresh
+    return _compact(BranchTree(positions=tree.positions, radius=tree.radius, branches=branches))
+
+
+def _compact(tree: BranchTree) -> BranchTree:
+    """Join the two branches at every node that no longer is a junction, and drop nodes without branches."""
+    branches = list(tree.branches)
+    for node in np.flatnonzero(tree.degree() == 2):
+        first, second = (b if b.ends[0] == node else b.reverse() for b in branches if node in b.ends)
+        branches = [b for b in branches if node not in b.ends]
+        points = np.concatenate([first.points[::-1], second.points[1:]])
+        radius = np.concatenate([first.radius[::-1], second.radius[1:]])
+        branches.append(Branch(ends=(first.ends[1], second.ends[1]), points=points, radius=radius))
+    used = np.unique([end for b in branches for end in b.ends])
+    number = {int(node): index for index, node in enumerate(used)}
+    for branch in branches:
+        branch.ends = (number[branch.ends[0]], number[branch.ends[1]])
+    return BranchTree(positions=tree.positions[used], radius=tree.radius[used], branches=branches)
 
 
 def _smooth(tree: BranchTree) -> BranchTree:

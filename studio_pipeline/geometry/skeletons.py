@@ -6,6 +6,7 @@ Sato et al. 2000, "TEASAR: tree-structure extraction algorithm for accurate and 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from scipy import sparse
@@ -13,11 +14,13 @@ from scipy.sparse import csgraph
 
 from studio_pipeline.geometry.voxels import VoxelBody
 
-__all__ = ["CellGraph", "CurveTree", "curve_tree"]
+__all__ = ["CORNER", "CellGraph", "CurveTree", "curve_tree", "is_limb"]
 
 _MEDIAL_POWER = 2.0  # cost of a step is its length / depth ** power: paths keep to the middle of the thickest parts
-_SLENDER = 2.6  # a tip farther from the tree than this many radii is a limb whatever its shape
+_SLENDER = 3.6  # a tip farther from the tree than this many radii is a limb whatever its shape
 _WAIST = 0.75  # otherwise its way must be this much thinner than that of a cone with the same base
+_MERGE_DEPTH = 0.35  # a path ends where it is this share of a radius inside of the tree's medial balls
+CORNER = 2.6  # radii: the corner of a cube is 1.73 away from its middle, that of a flat end farther
 _MAX_TRIES = 160
 
 
@@ -28,6 +31,7 @@ class CellGraph:
     cells: np.ndarray  # [N, 3] int64
     ids: np.ndarray  # [X, Y, Z] int64, node of a cell, -1 where empty
     depth: np.ndarray  # [N] float64, distance to the outside, in the body's units
+    spacing: float  # edge of a cell
     lengths: sparse.csr_matrix  # [N, N] step lengths, in the body's units
     costs: sparse.csr_matrix  # [N, N] step costs that favour the medial axis
 
@@ -55,7 +59,9 @@ class CellGraph:
             pair = (np.r_[row, col], np.r_[col, row])
             return sparse.csr_matrix((np.r_[values, values], pair), shape=size)
 
-        return cls(cells=cells, ids=ids, depth=depth, lengths=symmetric(length), costs=symmetric(cost))
+        return cls(
+            cells=cells, ids=ids, depth=depth, spacing=body.spacing, lengths=symmetric(length), costs=symmetric(cost)
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,42 +108,57 @@ class _Growth:
         return self.graph.ids[tuple(cells.T)]
 
     def path(self, tip: int) -> np.ndarray:
-        """Nodes from ``tip`` to the root along the medial axis, folded to one side and snapped to the mirror plane."""
+        """Nodes from ``tip`` along the medial axis to the first node of the tree, which ends it.
+
+        With a mirror plane the path is folded to one side and snapped to the plane where it runs near it. It
+        leaves the medial axis for the tree where it is deep inside one of the tree's medial balls.
+        """
         nodes = [tip]
         while nodes[-1] != self.root:
             nodes.append(int(self.towards_root[nodes[-1]]))
-        path = np.array(nodes)
-        if self.middle is None:
-            return path
-        cells = self.graph.cells[path].copy()
-        aside = cells[:, 0] - self.middle
-        spacing = self.graph.lengths.data.min()
-        near = np.abs(aside) * spacing <= np.maximum(0.5 * self.graph.depth[path], 1.01 * spacing)
-        side = 1 if aside[~near][:1].sum() >= 0 else -1
-        cells[:, 0] = self.middle + side * np.abs(aside)
+        path = np.array(nodes) if self.middle is None else self._fold(np.array(nodes), self.middle)
+        keep: list[int] = []
+        for node in path.tolist():
+            if node in self.parents:
+                return np.array([*keep, node])
+            base = int(self.base[node])
+            if self.beyond[node] < -_MERGE_DEPTH * self.graph.depth[base]:
+                return np.array([*keep, base])
+            if node not in keep:
+                keep.append(node)
+        return np.array([*keep, self.root])
+
+    def _fold(self, path: np.ndarray, middle: int) -> np.ndarray:
+        cells, depth = self.graph.cells[path].copy(), self.graph.depth
+        aside = np.abs(cells[:, 0] - middle)
         on_plane = cells.copy()
-        on_plane[:, 0] = self.middle
-        near &= self.graph.ids[tuple(on_plane.T)] >= 0
+        on_plane[:, 0] = middle
+        beside = self.graph.ids[tuple(on_plane.T)]
+        # The middle of the body's section lies on the plane where it is at least as thick there.
+        thick = np.where(beside >= 0, depth[beside], 0.0)
+        near = (thick > 0.85 * depth[path]) & (aside * self.graph.spacing < 1.5 * thick + self.graph.spacing)
+        side = 1 if (self.graph.cells[path, 0] - middle)[~near][:1].sum() >= 0 else -1
+        cells[:, 0] = middle + side * aside
         cells[near] = on_plane[near]
-        return self.graph.ids[tuple(cells.T)]
+        nodes = self.graph.ids[tuple(cells.T)]
+        start = int(np.argmax(near))
+        return nodes if not near.any() or start == 0 or self._leaves_plane(nodes, start) else nodes[start:]
+
+    def _leaves_plane(self, nodes: np.ndarray, start: int) -> bool:
+        """Whether the part of a path before it reaches the mirror plane is a limb, not the corner of a flat end."""
+        depth = self.graph.depth[nodes[: start + 1]].copy()
+        depth[-1] = self.graph.depth[nodes[start : 2 * start + 1]].max()
+        return is_limb(self.graph.cells[nodes[: start + 1]] * self.graph.spacing, depth, slender=CORNER)
 
     def add(self, path: np.ndarray) -> None:
-        """Add a path, and its mirror image, up to where it meets the tree."""
-        images = [path] if self.middle is None else [path, self.mirror(path)]
-        for image in images:
-            fresh: list[int] = []
-            for node in image:
-                if int(node) in self.parents:
-                    break
-                if int(node) not in fresh:
-                    fresh.append(int(node))
-            else:
-                node = self.root
-            if not fresh:
-                continue
-            for child, parent in zip(fresh, [*fresh[1:], int(node)], strict=True):
-                self.parents[child] = parent
-            self._measure(np.array(fresh))
+        """Add what `path` gave, and its mirror image."""
+        for image in [path] if self.middle is None else [path, self.mirror(path)]:
+            if int(image[-1]) not in self.parents:
+                image = np.r_[image, self.base[image[-1]]]
+            fresh = [(int(a), int(b)) for a, b in pairwise(image) if int(a) not in self.parents]
+            if fresh:
+                self.parents.update(fresh)
+                self._measure(np.array([child for child, _ in fresh]))
 
     def finish(self) -> CurveTree:
         """The tree, parents first."""
@@ -170,12 +191,12 @@ def curve_tree(graph: CellGraph, *, min_length: float, max_branches: int = 24, m
         if sticks_out[tip] < min_length or branches >= max_branches:
             break
         path = growth.path(tip)
-        if _is_limb(growth, tip, path):
+        if is_limb(graph.cells[path] * graph.spacing, graph.depth[path]):
             growth.add(path)
             dismissed[tip] = True
             branches += 1
         else:
-            near = np.linalg.norm((graph.cells - graph.cells[tip]) * graph.lengths.data.min(), axis=1)
+            near = np.linalg.norm((graph.cells - graph.cells[tip]) * graph.spacing, axis=1)
             drop = np.flatnonzero(near <= 0.5 * (growth.beyond[tip] + graph.depth[growth.base[tip]]))
             dismissed[drop] = True
             if middle is not None:
@@ -183,19 +204,23 @@ def curve_tree(graph: CellGraph, *, min_length: float, max_branches: int = 24, m
     return growth.finish()
 
 
-def _is_limb(growth: _Growth, tip: int, path: np.ndarray) -> bool:
-    """Tell a limb from the corner of a box or the bulge of a belly."""
-    depth, beyond = growth.graph.depth, growth.beyond
-    base = depth[growth.base[tip]]
-    reach = beyond[tip] + base
-    if reach > _SLENDER * base:
+def is_limb(points: np.ndarray, depth: np.ndarray, *, slender: float = _SLENDER) -> bool:
+    """Tell a limb from the corner of a box or the bulge of a belly, by the path from its tip to its base.
+
+    Args:
+        points: The path [K, 3].
+        depth: Distances to the outside along it [K].
+        slender: A path longer than this many radii of its base is a limb whatever its shape.
+    """
+    along = np.r_[0.0, np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))]
+    base, reach = depth[-1], along[-1]
+    if reach > slender * base:
         return True
-    to_tip = reach - (beyond[path] + depth[growth.base[path]])
-    between = (to_tip > 0.25 * reach) & (to_tip < 0.95 * reach)
+    between = (along > 0.25 * reach) & (along < 0.95 * reach)
     if not between.any():
         return False
-    cone = base * to_tip[between] / reach
-    return bool(np.min(depth[path][between] / cone) < _WAIST)
+    cone = base * along[between] / reach
+    return bool(np.min(depth[between] / cone) < _WAIST)
 
 
 def _central_node(graph: CellGraph, middle: int | None) -> int:

@@ -20,7 +20,7 @@ class VoxelBody:
 
     origin: np.ndarray  # [3] float64, centre of cell (0, 0, 0)
     spacing: float  # edge of a cell, units of the mesh
-    mask: np.ndarray  # [X, Y, Z] bool, one 26-connected piece, False all around the border
+    mask: np.ndarray  # [X, Y, Z] bool, one 26-connected piece unless bridges are limited, False all around the border
     depth: np.ndarray  # [X, Y, Z] float64, distance from a filled cell's centre to the body's outside, zero outside
     solid: np.ndarray  # [X, Y, Z] bool, cells inside by winding number: no sheets, no bridges
 
@@ -89,7 +89,13 @@ def winding_inside(vertices: np.ndarray, faces: np.ndarray, queries: np.ndarray)
 
 
 def voxelise(
-    vertices: np.ndarray, faces: np.ndarray, *, target: int = 20_000, mirrored: bool = False, cells: int | None = None
+    vertices: np.ndarray,
+    faces: np.ndarray,
+    *,
+    target: int = 20_000,
+    mirrored: bool = False,
+    cells: int | None = None,
+    longest_bridge: float = np.inf,
 ) -> VoxelBody:
     """Fill the mesh with about ``target`` voxels, as one connected body.
 
@@ -99,6 +105,7 @@ def voxelise(
         target: Wanted number of filled cells; the spacing follows from it.
         mirrored: Make the body symmetric about x = 0, with a layer of cell centres on that plane.
         cells: Cells along the longest side; overrides ``target``.
+        longest_bridge: Separate parts farther apart than this, in units of the mesh, stay apart.
     """
     vertices = np.asarray(vertices, dtype=np.float64)
     faces = oriented_faces(vertices, np.asarray(faces))
@@ -112,7 +119,7 @@ def voxelise(
     else:
         spacing = longest / cells
     origin, mask, solid = _fill(vertices, faces, spacing, mirrored)
-    mask = _bridge(mask)
+    mask = _bridge(mask, longest_bridge / spacing)
     if mirrored:
         mask |= mask[::-1]
     depth = (ndimage.distance_transform_edt(mask) - 0.5) * spacing
@@ -146,7 +153,7 @@ def _fill(
     return origin, solid | sheet, solid
 
 
-def _bridge(mask: np.ndarray) -> np.ndarray:
+def _bridge(mask: np.ndarray, longest: float) -> np.ndarray:
     """Join separate pieces by the shortest straight rows of cells (a minimum spanning tree over the gaps)."""
     labels, count = ndimage.label(mask, _FULL)
     if count <= 1:
@@ -176,7 +183,7 @@ def _bridge(mask: np.ndarray) -> np.ndarray:
     wanted = {(int(min(i, j)), int(max(i, j))) for i, j in zip(tree.row, tree.col, strict=True)}
     joined = mask.copy()
     for row, i, j in zip(table, low, high, strict=True):
-        if (i, j) in wanted:
+        if (i, j) in wanted and row[2] <= longest:
             start = nearest[(slice(None), *row[3:6].astype(int))]
             stop = nearest[(slice(None), *row[6:9].astype(int))]
             steps = int(np.abs(stop - start).max()) + 1

@@ -53,13 +53,13 @@ def check_rig(character: Character, rig: Rig) -> tuple[Verdict, ...]:
         Verdict(
             "weights_sum_to_one",
             error <= _SUM_TOLERANCE and influences <= 8,
-            f"largest error {error:.1e} at vertex {worst} (bound {_SUM_TOLERANCE:.0e}), at most {influences} influences",
+            f"largest error {error:.1e} at vertex {worst} (bound {_SUM_TOLERANCE:.0e}), up to {influences} influences",
         ),
         Verdict(
             "joints_inside",
             not far,
-            f"{len(owners) - len(far)} of {len(owners)} weighted joints inside, farthest {outside.max(initial=0.0):.1%} "
-            f"of the diagonal outside (bound {_OUTSIDE_SHARE:.0%})" + (f": {', '.join(far[:4])}" if far else ""),
+            f"{len(owners) - len(far)} of {len(owners)} joints that own weight inside, {outside.max(initial=0.0):.1%} "
+            f"of the diagonal off at most (bound {_OUTSIDE_SHARE:.0%})" + (f": {', '.join(far[:4])}" if far else ""),
             blocking=rig.backend != "provided",
         ),
         Verdict(

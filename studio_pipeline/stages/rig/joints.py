@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
@@ -12,6 +13,7 @@ __all__ = ["Skeleton", "axis_skeleton", "skeleton_of"]
 
 _BONE_RADII, _BONE_SHARE = 2.4, 0.085  # a bone is at least this many radii and this share of the diagonal long
 _MOST_BONES = 6  # on one branch
+_ROOT_OFF_MIDDLE = 0.15  # of the diagonal: a junction farther from the middle is no place for the root
 _LIMB_START = 0.75  # a limb begins this many radii of the junction away from it
 
 
@@ -22,10 +24,8 @@ class Skeleton:
     heads: list[np.ndarray] = field(default_factory=list)  # [3] each
     tails: list[np.ndarray] = field(default_factory=list)  # [3] each
     parents: list[int] = field(default_factory=list)
-    chains: list[int] = field(default_factory=list)  # which chain a joint belongs to; 0 is the root's
-    reach: list[list[np.ndarray]] = field(
-        default_factory=list
-    )  # what else a joint carries: segments [2, 3] to its limbs
+    chains: list[int] = field(default_factory=list)  # which chain; 0 is the root's
+    reach: list[list[np.ndarray]] = field(default_factory=list)  # segments [2, 3] to its limbs
 
     def add(self, head: np.ndarray, tail: np.ndarray, parent: int, chain: int) -> int:
         """Append a joint and return its index."""
@@ -53,11 +53,14 @@ class _Builder:
     def __init__(self, tree: BranchTree, diagonal: float, floor: float, coarseness: float) -> None:
         self.tree, self.diagonal, self.floor, self.coarseness = tree, diagonal, floor, coarseness
         self.skeleton = Skeleton()
-        self.at: list[list[int]] = [[] for _ in tree.positions]
-        for index, branch in enumerate(tree.branches):
+        self.chain = 0
+        self._connect()
+
+    def _connect(self) -> None:
+        self.at: list[list[int]] = [[] for _ in self.tree.positions]  # branches at each node
+        for index, branch in enumerate(self.tree.branches):
             for end in branch.ends:
                 self.at[end].append(index)
-        self.chain = 0
 
     def build(self) -> Skeleton:
         self._node(self._root(), parent=-1, arrived=None, chain=0)
@@ -66,19 +69,20 @@ class _Builder:
     # ------------------------------------------------------------------ the root
 
     def _root(self) -> int:
-        """A junction with a pair of legs if there is one, else the junction or end nearest to the middle."""
+        """A junction with a pair of legs, else one near the middle, else the middle itself; upright chains stand."""
         positions, degree = self.tree.positions, self.tree.degree()
         middle = self._middle()
         distance = np.linalg.norm(positions - middle, axis=1) / self.diagonal
         if not (degree > 2).any():
             ends = np.flatnonzero(degree == 1)
             span = positions[ends[1]] - positions[ends[0]]
-            upright = abs(span[1]) > 0.8 * np.linalg.norm(span)
-            if upright or len(positions) == 2:
-                return int(ends[np.argmin(positions[ends, 1])]) if upright else self._split_middle()
-            return int(np.argmin(distance + (degree == 1)))
+            if abs(span[1]) > 0.8 * np.linalg.norm(span):
+                return int(ends[np.argmin(positions[ends, 1])])
         score = distance + 10.0 * (degree < 3) - 0.25 * np.minimum(self._legs(), 2)
-        return int(np.argmin(score))
+        best = int(np.argmin(score))
+        if distance[best] - 0.05 * min(self._legs()[best], 2) < _ROOT_OFF_MIDDLE and degree[best] > 2:
+            return best
+        return self._split(middle)
 
     def _middle(self) -> np.ndarray:
         """Centre of the branches by volume."""
@@ -95,19 +99,23 @@ class _Builder:
                     count[inner] += 1
         return count
 
-    def _split_middle(self) -> int:
-        """Put a node into the middle of the only branch."""
-        (branch,) = self.tree.branches
-        half = len(branch.points) // 2
+    def _split(self, place: np.ndarray) -> int:
+        """Put a node where a branch comes nearest to ``place`` [3], or take the node that is there."""
+        gaps = [np.linalg.norm(branch.points - place, axis=1) for branch in self.tree.branches]
+        index = int(np.argmin([gap.min() for gap in gaps]))
+        branch, cell = self.tree.branches[index], int(np.argmin(gaps[index]))
+        count = len(branch.points)
+        if cell < count // 6 or cell > count - 1 - count // 6:
+            return branch.ends[0 if cell < count // 2 else 1]
         node = len(self.tree.positions)
-        self.tree.positions = np.vstack([self.tree.positions, branch.points[half]])
-        self.tree.radius = np.r_[self.tree.radius, branch.radius[half]]
-        first = Branch(ends=(node, branch.ends[0]), points=branch.points[half::-1], radius=branch.radius[half::-1])
-        second = Branch(ends=(node, branch.ends[1]), points=branch.points[half:], radius=branch.radius[half:])
-        for part in (first, second):
-            part.points, part.radius = resample(part.points, part.radius, len(branch.points))
-        self.tree.branches = [first, second]
-        self.at = [[0] if i == branch.ends[0] else [1] for i in range(node)] + [[0, 1]]
+        self.tree.positions = np.vstack([self.tree.positions, branch.points[cell]])
+        self.tree.radius = np.r_[self.tree.radius, branch.radius[cell]]
+        parts = []
+        for end, piece in ((branch.ends[0], slice(cell, None, -1)), (branch.ends[1], slice(cell, None))):
+            points, radius = resample(branch.points[piece], branch.radius[piece], count)
+            parts.append(Branch(ends=(node, end), points=points, radius=radius))
+        self.tree.branches[index : index + 1] = parts
+        self._connect()
         return node
 
     # ------------------------------------------------------------------ chains
@@ -148,7 +156,7 @@ class _Builder:
 
     def _chain(self, branch: Branch, parent: int, start: float, chain: int) -> list[int]:
         """Joints along a branch from ``start`` (share of its length) to its end."""
-        keep = max(int(round(start * (len(branch.points) - 1))), 0)
+        keep = max(round(start * (len(branch.points) - 1)), 0)
         points, radius = resample(branch.points[keep:], branch.radius[keep:], len(branch.points))
         length = Branch(ends=branch.ends, points=points, radius=radius).length
         shortest = self.coarseness * max(_BONE_RADII * float(np.mean(radius)), _BONE_SHARE * self.diagonal)
@@ -161,7 +169,7 @@ class _Builder:
             bones = 2
         cuts = points[cut(points, radius, bones)]
         joints = []
-        for head, tail in zip(cuts[:-1], cuts[1:], strict=True):
+        for head, tail in pairwise(cuts):
             parent = self.skeleton.add(head, tail, parent, chain)
             joints.append(parent)
         return joints
@@ -201,6 +209,6 @@ def axis_skeleton(points: np.ndarray, depth: np.ndarray, *, bones: int = 4, mirr
         knots.append(target if inside else points[pick])
     skeleton = Skeleton()
     parent = -1
-    for head, tail in zip(knots[:-1], knots[1:], strict=True):
+    for head, tail in pairwise(knots):
         parent = skeleton.add(head, tail, parent, 0)
     return skeleton

@@ -55,7 +55,7 @@ def rig_from_file(character: Character, path: Path) -> Rig:
     if distance[worst] > _MATCH_SHARE * character.diagonal:
         raise InputError(
             f"is not the shape of character {character.name}: its vertex {worst} is "
-            f"{distance[worst] / character.diagonal:.1%} of the diagonal away from the nearest, at most {_MATCH_SHARE:.0%}",
+            f"{distance[worst] / character.diagonal:.1%} of the diagonal from the nearest, at most {_MATCH_SHARE:.0%}",
             where=path,
             do="export the rig on the same mesh in the same rest pose",
         )
