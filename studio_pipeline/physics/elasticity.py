@@ -2,7 +2,7 @@
 
 Energy density of F (sigma its singular values, J = det F):
 ``psi = mu sum (sigma_i - 1)^2 + lambda / 2 (J - 1)^2 + b(J)`` with
-``b(J) = -(mu + lambda) (J / J0 - 1)^2 ln(J / J0)`` below J0 = 0.2 and zero above. The last term is no part of the
+``b(J) = (mu + lambda) (1 - r)^3 / r``, r = J / J0, below J0 = 0.2 and zero above. The last term is no part of the
 material: it makes the energy infinite at J = 0, so a minimum without inverted elements always exists.
 
 The rotation of F = R S comes from Newton's iteration on the polar decomposition, never from ``wp.svd3`` alone: in
@@ -96,12 +96,12 @@ def elasticity(name: str) -> SimpleNamespace:
         start = real(BARRIER_START)
         if start > J:
             kappa = mu + lam
-            r = wp.max(J / start, real(1.0e-30))
-            logarithm = wp.log(r)
-            gap = r - real(1.0)
-            energy -= kappa * gap * gap * logarithm
-            first -= kappa / start * (real(2.0) * gap * logarithm + gap * gap / r)
-            second -= kappa / (start * start) * (real(2.0) * logarithm + real(4.0) * gap / r - gap * gap / (r * r))
+            r = wp.max(J / start, real(1.0e-9))
+            gap = real(1.0) - r
+            q = gap / r
+            energy += kappa * gap * gap * q
+            first -= kappa / start * (real(3.0) * gap * q + gap * q * q)
+            second += kappa / (start * start) * (real(6.0) * q + real(6.0) * q * q + real(2.0) * q * q * q)
         return energy, first, second
 
     @func

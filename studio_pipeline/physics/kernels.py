@@ -268,13 +268,18 @@ def kernels(name: str) -> SimpleNamespace:
         rest_inverse: wp.array(dtype=mat33),
         step: wp.array(dtype=real),
     ):
-        """Lowers step[0] to the largest one that keeps a tenth of every element's volume ratio on the whole way."""
+        """Lowers step[0] to the largest one that keeps a tenth of every element's volume ratio on the whole way.
+
+        Raises step[1] to the largest relative change of a volume ratio over the full step.
+        """
         t = wp.tid()
         F = deformation(x, tets[t], rest_inverse[t])
         D = deformation(direction, tets[t], rest_inverse[t])
         C = cofactor(F)
         d = wp.determinant(F)
-        s = first_root(wp.determinant(D), wp.ddot(F, cofactor(D)), wp.ddot(C, D), real(0.9) * d)
+        cubed, squared, linear = wp.determinant(D), wp.ddot(F, cofactor(D)), wp.ddot(C, D)
+        wp.atomic_max(step, 1, wp.abs(cubed + squared + linear) / d)
+        s = first_root(cubed, squared, linear, real(0.9) * d)
         if s < real(1.0):
             wp.atomic_min(step, 0, s)
 

@@ -93,7 +93,7 @@ class Simulation:
         self._solved, self._halved = True, False
 
     def _row(self, frame: int) -> dict[str, object]:
-        ratios = self.body.volume_ratios(self.body.upload(self.x, self.body.kernels.vec3))
+        ratios = self.body.topology.volume_ratios(self.x)
         return {
             "positions": self.x.copy(),
             "skinned": self.drive.positions(self.drive.affine(float(frame))),
@@ -138,7 +138,7 @@ class Simulation:
         x, report = self.solver.step(self.x, self.v, h, target, carry(self.x, before, after))
         self._newton += report.iterations
         self._linear += report.linear_iterations
-        spent = self._newton > 8 * self.options.newton.max_iterations
+        spent = self._newton > 4 * self.options.newton.max_iterations
         if not report.converged and depth < self.options.max_halvings and not spent:
             self._halved = True
             middle = 0.5 * (start + end)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import warp as wp
+from scipy.sparse import bsr_array
 
 from studio_pipeline.physics.body import Body
 from studio_pipeline.physics.linear import ConjugateGradient
@@ -13,6 +14,7 @@ from studio_pipeline.physics.linear import ConjugateGradient
 __all__ = ["NewtonOptions", "StepReport", "StepSolver"]
 
 NO_GROUND = -1e30
+VOLUME_TOLERANCE = 0.1  # a last step may change no element's volume by more than this part of it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,10 +52,13 @@ class StepSolver:
             wp.zeros(count, dtype=k.vec3, device=body.device) for _ in range(5)
         )
         self._energy = wp.zeros(2, dtype=wp.float64, device=body.device)
-        self._limit = wp.zeros(1, dtype=k.real, device=body.device)
-        self._round_off = 4e-7 if body.precision == "float32" else 1e-15
-        # Energy that rounding of F alone can make: F is off by some units in the last place times x / edge.
-        self._floor = body.energy_scale * (1e-11 if body.precision == "float32" else 1e-28)
+        self._limit = wp.zeros(2, dtype=k.real, device=body.device)
+        self._unit = 0.1 * float(np.finfo(body.dtype).eps) * float(np.abs(body.topology.rest).max())  # [m]
+        # Rounding puts F off by some units in the last place times extent / edge; over many elements it averages.
+        edge = np.cbrt(6.0 * body.topology.volumes.mean())
+        extent = np.abs(body.topology.rest).max()
+        self._strain_error = 8.0 * float(np.finfo(body.dtype).eps * extent / edge / np.sqrt(len(body.topology.tets)))
+        self._origin = np.zeros(3)
         self._record()
 
     def _record(self) -> None:
@@ -61,8 +66,7 @@ class StepSolver:
         b, k = self.body, self.body.kernels
         elements, vertices = len(b.topology.tets), len(b.topology.rest)
         shape = [b.tets, b.rest_inverse, b.volume, b.mu, b.lam, b.viscosity, 0.0, b.rotation]
-        ground = NO_GROUND if self.options.ground is None else self.options.ground
-        single = [self._predicted, b.mass, self._target, b.attachment, b.contact, ground, 0.0]
+        single = [self._predicted, b.mass, self._target, b.attachment, b.contact, 0.0, 0.0]
 
         def record(kernel: object, dim: int, inputs: list[object]) -> wp.Launch:
             return wp.launch(kernel, dim=dim, inputs=inputs, device=b.device, record_cmd=True)
@@ -98,20 +102,68 @@ class StepSolver:
         Returns:
             Positions [P, 3] float64, without inverted elements whether converged or not, and the report.
         """
+        origin = self._recentre(x, target)
+        self._load(h, x - origin, self._predict(x, v, h) - origin, target - origin, float(origin[1]))
+        energy = self._start(x - origin, guess - origin)
+        report = self._newton(energy)
+        y = self._x.numpy().astype(np.float64) + origin
+        if np.isfinite(y).all() and self.body.topology.volume_ratios(y).min() > 0.0:
+            return y, report
+        # The kernels' own test saw no inversion but rounding hid one: keep the sound state.
+        return x.copy(), replace(report, converged=False)
+
+    def _recentre(self, x: np.ndarray, target: np.ndarray) -> np.ndarray:
+        """Origin of the solver's coordinates: far from the world's, float32 would lose the shape. [3]"""
+        reach = 4.0 * float(np.abs(self.body.topology.rest).max())
+        # Whole multiples leave what is near the world's origin untouched, so a rest pose stays as it is.
+        wanted = reach * np.round(target.mean(0) / reach)
+        if (wanted != self._origin).any():
+            ratios = self.body.topology.volume_ratios
+            rounded = (x - wanted).astype(self.body.dtype).astype(np.float64)
+            if ratios(rounded).min() > 0.5 * ratios(x).min():
+                self._origin = wanted
+        return self._origin
+
+    def derivatives(
+        self,
+        positions: np.ndarray,
+        x: np.ndarray,
+        v: np.ndarray,
+        h: float,
+        target: np.ndarray,
+        *,
+        project: bool = False,
+    ) -> tuple[float, np.ndarray, bsr_array]:
+        """The step's incremental potential at ``positions`` [P, 3], for checks and adjoints.
+
+        Returns:
+            Energy [J], gradient [P, 3] [N] and Hessian [3P, 3P] [N/m], projected if asked for.
+        """
+        self._load(h, x, self._predict(x, v, h), target)
+        energy = self._measure(positions)
+        self._assign(self._x, positions)
+        self._assemble(project)
+        topology, size = self.body.topology, 3 * len(x)
+        blocks = self.linear.hessian.numpy().astype(np.float64)
+        hessian = bsr_array((blocks, topology.columns, topology.offsets), shape=(size, size))
+        return energy, self.linear.gradient.numpy().astype(np.float64), hessian
+
+    def _predict(self, x: np.ndarray, v: np.ndarray, h: float) -> np.ndarray:
         predicted = x + h * v
         predicted[:, 1] -= h * h * self.options.gravity
-        self._load(h, x, predicted, target)
-        energy = self._start(x, guess)
-        report = self._newton(energy)
-        return self._x.numpy().astype(np.float64), report
+        return predicted
 
-    def _load(self, h: float, x: np.ndarray, predicted: np.ndarray, target: np.ndarray) -> None:
+    def _load(self, h: float, x: np.ndarray, predicted: np.ndarray, target: np.ndarray, height: float = 0.0) -> None:
+        """Set what stays through a step; all positions are relative to an origin at ``height`` [m] over the world's."""
+        ground = NO_GROUND if self.options.ground is None else self.options.ground - height
         for array, values in ((self._previous, x), (self._predicted, predicted), (self._target, target)):
             self._assign(array, values)
-        # Places of 1 / h and 1 / h^2 among the recorded arguments.
+        # Places of the ground, 1 / h and 1 / h^2 among the recorded arguments.
         for launch, place, value in (
             (self._element_energy, 8, 1.0 / h),
             (self._element_system, 8, 1.0 / h),
+            (self._vertex_energy, 6, ground),
+            (self._vertex_system, 6, ground),
             (self._vertex_energy, 7, 1.0 / h**2),
             (self._vertex_system, 7, 1.0 / h**2),
         ):
@@ -121,17 +173,19 @@ class StepSolver:
         array.assign(np.ascontiguousarray(values, dtype=self.body.dtype))
 
     def _start(self, x: np.ndarray, guess: np.ndarray) -> float:
-        """Put the best valid start between ``x`` and ``guess`` into the iterate; returns its energy."""
-        best = (self._measure(x), x)
+        """Put the best sound start between ``x`` and ``guess`` into the iterate; returns its energy."""
+        energy, start = self._measure(x), x
+        least = 0.1 * float(self.body.volume_ratios(self._trial).min())
         for part in (1.0, 0.75, 0.5, 0.25):
             candidate = x + part * (guess - x)
-            energy = self._measure(candidate)
-            if energy < best[0]:
-                best = (energy, candidate)
-            if np.isfinite(energy):
+            found = self._measure(candidate)
+            # Next to the barrier's wall Newton would crawl, so nearly flat elements are no start either.
+            if np.isfinite(found) and self.body.volume_ratios(self._trial).min() > least:
+                if found < energy:
+                    energy, start = found, candidate
                 break
-        self._assign(self._x, best[1])
-        return best[0]
+        self._assign(self._x, start)
+        return energy
 
     def _measure(self, positions: np.ndarray | None = None) -> float:
         """Incremental potential at ``positions`` or the trial [J]; infinite where an element is inverted."""
@@ -145,53 +199,66 @@ class StepSolver:
 
     def _newton(self, energy: float) -> StepReport:
         options = self.options
-        project, linear_iterations, move, first = False, 0, float("inf"), None
+        project, linear_iterations, move = False, 0, float("inf")
         for iteration in range(1, options.max_iterations + 1):
-            slope, start, used, project = self._direction(project, first)
-            first = first or start
+            slope, used, project, solved = self._direction(project)
             linear_iterations += used
             if slope == 0.0:
                 return StepReport(True, iteration, linear_iterations, 0.0, energy)
             if not slope < 0.0:
                 break
             longest = float(np.abs(self.linear.solution.numpy()).max())
-            taken, energy = self._search(energy, slope)
+            reach, change = self._reach()
+            # Below rounding PCG cannot meet any tolerance, and need not.
+            settled = (solved and longest <= options.tolerance) or longest <= self._unit
+            small = settled and change <= VOLUME_TOLERANCE
+            taken, energy = self._search(energy, slope, reach)
             move = taken * longest
-            if taken == 0.0:
-                if project:
-                    # No decrease beyond rounding is left along a descent direction.
-                    done = longest <= 10.0 * options.tolerance
-                    return StepReport(done, iteration, linear_iterations, longest, energy)
-                project = True
-                continue
-            if taken == 1.0 and longest <= options.tolerance:
+            if small and (taken == 1.0 or (taken == 0.0 and project)):
+                # Without any step taken: nothing but rounding is left to gain.
                 return StepReport(True, iteration, linear_iterations, move, energy)
+            if taken == 0.0 and project:
+                break
             project = not (taken == 1.0 and longest <= options.switch)
         return StepReport(False, options.max_iterations, linear_iterations, move, energy)
 
-    def _direction(self, project: bool, first: float | None) -> tuple[float, float, int, bool]:
-        """Newton direction into the solution; falls back to the projected Hessian where the true one fails."""
+    def _assemble(self, project: bool) -> None:
+        """Gradient and Hessian at the iterate."""
+        self.linear.hessian.zero_()
+        self._vertex_system.launch()
+        self._element_system.set_param_at_index(11, int(project))
+        self._element_system.launch()
+
+    def _direction(self, project: bool) -> tuple[float, int, bool, bool]:
+        """Newton direction into the solution, by the projected Hessian where the true one is not positive.
+
+        Returns:
+            Slope of the potential along it [J], PCG iterations, whether projected, whether PCG met its tolerance.
+        """
         used = 0
         while True:
-            self.linear.hessian.zero_()
-            self._vertex_system.launch()
-            self._element_system.set_param_at_index(11, int(project))
-            self._element_system.launch()
+            self._assemble(project)
             tolerance = self.options.linear_tolerance
             report = self.linear.solve(tolerance, self.options.max_linear_iterations)
             used += report.iterations
             gradient = self.linear.gradient.numpy().astype(np.float64)
             slope = float((gradient * self.linear.solution.numpy()).sum())
             if project or (slope < 0.0 and not report.indefinite):
-                return slope, report.start, used, project
+                return slope, used, project, report.end <= tolerance**2 * report.start
             project = True
 
-    def _search(self, energy: float, slope: float) -> tuple[float, float]:
-        """Move along the solution; returns the part of it that was taken (0 when none was) and the new energy."""
-        self._limit.fill_(1.0)
+    def _reach(self) -> tuple[float, float]:
+        """Largest part of the solution that inverts nothing, and the largest relative volume change in all of it."""
+        self._limit.assign([1.0, 0.0])
         self._largest_step.launch()
-        part = float(self._limit.numpy()[0])
-        allowance = self._round_off * abs(energy) + self._floor
+        part, change = self._limit.numpy()
+        return float(part), float(change)
+
+    def _search(self, energy: float, slope: float, part: float) -> tuple[float, float]:
+        """Move by up to ``part`` of the solution; returns what was taken (0 when nothing was) and the new energy."""
+        # An energy of strain s is off by mu V s times the error of the strain: no decrease below that can be seen.
+        error, scale = self._strain_error, self.body.energy_scale
+        allowance = error * (energy + np.sqrt(energy * scale) + error * scale)
         for _ in range(30):
             self._move.set_param_at_index(2, part)
             self._move.launch()

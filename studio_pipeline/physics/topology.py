@@ -64,6 +64,11 @@ class Topology:
         used = volume > 0.0
         return np.where(used, volume, volume[used].mean())
 
+    def volume_ratios(self, x: np.ndarray) -> np.ndarray:
+        """Det F of every tetrahedron at positions [P, 3], in float64. [E]"""
+        edges = np.swapaxes(x[self.tets[:, 1:]] - x[self.tets[:, :1]], 1, 2)
+        return np.linalg.det(edges) / (6.0 * self.volumes)
+
 
 def connected_parts(count: int, tets: np.ndarray) -> np.ndarray:
     """Label of the connected part that each of ``count`` vertices belongs to. [P] int32"""
