@@ -14,6 +14,7 @@ from studio_pipeline.physics.embedding import blend_weights, embed
 from studio_pipeline.physics.simulate import Simulation, SimulationOptions, Trajectory, attachment_stiffness
 from studio_pipeline.physics.solver import NewtonOptions
 from studio_pipeline.physics.topology import Topology
+from studio_pipeline.render.runtime import initialize
 from studio_pipeline.schema.errors import InputError
 from studio_pipeline.schema.records import Character, Motion, PointCache, Rig, Solid
 from studio_pipeline.stages.base import StageContext, StageResult
@@ -46,6 +47,7 @@ def refine(
     Raises:
         InputError: The records don't belong together or hold values that are not finite.
     """
+    initialize()
     settings = settings or FemSettings()
     if len(solid.surface_tets) != len(character.vertices) or rig.weights.shape[0] != len(character.vertices):
         raise InputError("was made for another surface than this character's", where="solid or rig")
