@@ -1,4 +1,4 @@
-"""The classical backend: colours for masks, optical flow for tracks, the clip's own alpha and z pass where it has them."""
+"""The classical backend: colours for masks, optical flow for tracks, the clip's alpha and z pass where it has them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ def observe(
 
     if clip.size != (camera.width, camera.height) or clip.frame_count != camera.frame_count:
         raise InputError(
-            f"has {clip.frame_count} frames of {clip.size}, the camera {camera.frame_count} of {(camera.width, camera.height)}",
+            f"has {clip.frame_count} frames of {clip.size}, the camera {camera.frame_count} of "
+            f"{(camera.width, camera.height)}",
             where="reference_clip",
         )
     raster = rasterize(character.vertices[None].astype(np.float32), character.faces, camera.at([0]))

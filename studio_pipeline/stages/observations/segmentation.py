@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from studio_pipeline.media.backgrounds import median_background, smooth_background
 from studio_pipeline.stages.observations import ClassicalSettings
-from studio_pipeline.stages.observations.background import median_background, smooth_background
 
 __all__ = ["has_alpha", "iou", "segment"]
 

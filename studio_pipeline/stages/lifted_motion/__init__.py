@@ -1,0 +1,68 @@
+"""Joint motion fitted to a clip: what the character did, read off the pixels.
+
+The workhorse is analysis by synthesis: render the current pose, measure by optical flow, contours, tracks and
+depth where the picture disagrees, and move the joints by a Gauss-Newton step over all frames at once. Gradients
+through our differentiable rasterizer then minimise the loss of the paper (rgb, mask, track, depth, smooth, reg).
+
+Payload: ``motion.{npz,json}``, ``residuals.json``, ``overlay.png`` (clip, lift, difference), ``overlay.mp4``.
+Figures: ``iou_mean``, ``iou_min``, ``track_error_px`` (median), ``rgb_error`` (mean absolute, 0..1), ``iterations``,
+``frames_unseen``. Verdicts: ``finite`` (blocking), ``silhouette`` (mean IoU, blocking below 0.5), ``track_residual``,
+``frames_seen``.
+"""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from studio_pipeline.stages.base import Backend, Settings, Stage
+
+__all__ = ["STAGE", "LiftSettings"]
+
+
+class LiftSettings(Settings):
+    """Settings of the lift; standard deviations say how far a thing may lie off before it costs."""
+
+    # Gauss-Newton
+    rounds_first: int = Field(default=6, ge=1, le=50)  # rounds on each frame in turn
+    rounds_all: int = Field(default=4, ge=0, le=50)  # rounds over all frames at once
+    samples: int = Field(default=1200, ge=100, le=20000)  # surface points a frame
+    flow_px: float = Field(default=0.7, gt=0.0)  # noise of the flow between render and frame [px]
+    contour_px: float = Field(default=0.7, gt=0.0)  # noise of the mask's contour [px]
+    track_px: float = Field(default=2.0, gt=0.0)  # noise of the tracks [px]
+    depth_fraction: float = Field(default=0.01, gt=0.0)  # noise of depth, of the rest box's diagonal
+    rest_rad: float = Field(default=0.5, gt=0.0)  # pull of joint rotations to rest [rad]
+    rest_shift: float = Field(
+        default=0.003, gt=0.0
+    )  # the same of other joints' translations than the root's, of the diagonal
+    speed: float = Field(default=0.5, gt=0.0)  # first differences over frames [rad, or diagonals]
+    acceleration: float = Field(default=0.15, gt=0.0)  # second differences
+    shift_smoothness: float = Field(default=0.15, gt=0.0)  # factor on both for translations
+    # Refinement by gradients through the renderer
+    iterations: int = Field(default=30, ge=0, le=5000)
+    learning_rate: float = Field(default=1e-3, gt=0.0)
+    weight_rgb: float = Field(default=1.0, ge=0.0)
+    weight_mask: float = Field(default=1.0, ge=0.0)  # ratios: each term is scaled to this multiple of rgb at the start
+    weight_track: float = Field(default=1.0, ge=0.0)
+    weight_depth: float = Field(default=0.8, ge=0.0)
+    weight_smooth: float = Field(default=0.2, ge=0.0)
+    weight_reg: float = Field(default=0.1, ge=0.0)
+    limit_rad: float = Field(default=2.6, gt=0.0)  # rotations beyond this are regularised
+    limit_shift: float = Field(default=0.05, gt=0.0)  # non-root translations beyond this, of the diagonal
+
+
+STAGE = Stage(
+    name="lifted_motion",
+    version=1,
+    summary="Joint rotations and translations fitted to the clip by differentiable rendering",
+    inputs=("character", "rig", "canonical_view", "reference_clip", "observations"),
+    shot_fields=(),
+    backends={
+        "warp": Backend(
+            run="studio_pipeline.stages.lifted_motion.backend:run",
+            settings=LiftSettings,
+            distributions=("torch", "warp-lang", "opencv-python-headless", "numpy", "scipy"),
+        )
+    },
+    default="warp",
+    checks=("finite", "silhouette", "track_residual", "frames_seen"),
+)

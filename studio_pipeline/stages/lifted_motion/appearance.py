@@ -1,0 +1,132 @@
+"""What the character looks like in this clip: its own colours under lights that are read off index 0."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from studio_pipeline.render.raster import Raster, rasterize
+from studio_pipeline.render.surface import (
+    linear_atlas,
+    linear_to_srgb,
+    normal_groups,
+    posed_normals,
+    srgb_to_linear,
+)
+from studio_pipeline.schema.records import CameraPath, Character
+
+__all__ = ["Appearance", "Synthesis", "harmonics"]
+
+FACTORS = np.array([0.282095] + [0.488603] * 3 + [1.092548, 1.092548, 0.315392, 1.092548, 0.546274])
+SAMPLES = 2  # samples along a pixel's side
+
+
+@dataclass(frozen=True)
+class Synthesis:
+    """One rendered frame."""
+
+    image: np.ndarray  # [H, W, 3] uint8, sRGB
+    coverage: np.ndarray  # [H, W] float32
+    raster: Raster  # one frame at `SAMPLES` times the size
+
+
+def harmonics(normals: np.ndarray) -> np.ndarray:
+    """Spherical harmonics up to order 2 of unit vectors [..., 3], as `render.differentiable` numbers them. [..., 9]"""
+    x, y, z = np.moveaxis(normals, -1, 0)
+    basis = [np.ones_like(x), y, z, x, x * y, y * z, 3.0 * z * z - 1.0, x * z, x * x - y * y]
+    return np.stack(basis, axis=-1) * FACTORS
+
+
+class Appearance:
+    """Renders the character as the clip shows it. Lights stay fixed in the world."""
+
+    def __init__(
+        self, character: Character, camera: CameraPath, frame: np.ndarray, mask: np.ndarray, *, samples: int = SAMPLES
+    ) -> None:
+        """Fit the light to index 0: ``frame`` [H, W, 3] uint8 and ``mask`` [H, W] bool show the rest pose."""
+        self.character, self.samples = character, samples
+        self.camera = camera.resized(camera.width * samples, camera.height * samples)
+        self.groups = normal_groups(character)
+        self.atlas = self._filtered_atlas()
+        self.light = np.zeros((9, 3))
+        self.light[0] = 1.0 / FACTORS[0]
+        self._fit(frame, mask)
+
+    def _raster(self, vertices: np.ndarray, frame: int) -> Raster:
+        return rasterize(vertices[None].astype(np.float32), self.character.faces, self.camera.at([frame]))
+
+    def _filtered_atlas(self) -> np.ndarray:
+        """The atlas blurred to the density of the picture's samples, or thin patterns flicker."""
+        atlas = linear_atlas(self.character)
+        faces = self._raster(self.character.vertices, 0).face_ids[0]
+        seen = np.unique(faces[faces >= 0])
+        if not len(seen):
+            return atlas
+        a, b, c = (self.character.uv[self.character.faces[seen, k]] * atlas.shape[1::-1] for k in range(3))
+        texels = 0.5 * np.abs(np.cross(b - a, c - a)).sum()
+        ratio = float(np.sqrt(texels / max((faces >= 0).sum(), 1)))
+        return cv2.GaussianBlur(atlas, (0, 0), 0.4 * ratio) if ratio > 1.5 else atlas
+
+    def _surface(self, raster: Raster, vertices: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Where there is surface [H, W], its linear albedo [n, 3] and normals [n, 3]."""
+        faces = raster.face_ids[0]
+        covered = faces >= 0
+        corners, shares = self.character.faces[faces[covered]], raster.barycentrics[0][covered][..., None]
+        normals = posed_normals(vertices[None], self.character.faces, self.groups)[0]
+        normal = (normals[corners] * shares).sum(1)
+        normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)
+        uv = (self.character.uv[corners] * shares).sum(1)
+        height, width = self.atlas.shape[:2]
+        x, y = np.mod(uv[:, 0], 1.0) * width - 0.5, np.mod(uv[:, 1], 1.0) * height - 0.5
+        colour = _bilinear(self.atlas, x, y)
+        return covered, colour * (self.character.vertex_colors[corners] * shares).sum(1), normal
+
+    def _fit(self, frame: np.ndarray, mask: np.ndarray) -> None:
+        vertices = np.asarray(self.character.vertices, dtype=np.float32)
+        covered, albedo, normal = self._surface(self._raster(vertices, 0), vertices)
+        size = covered.shape[1], covered.shape[0]
+        inner = cv2.erode(mask.astype(np.uint8), np.ones((5, 5), np.uint8))
+        use = cv2.resize(inner, size, interpolation=cv2.INTER_NEAREST)[covered] > 0
+        if use.sum() < 50:
+            return
+        seen = srgb_to_linear(cv2.resize(frame, size, interpolation=cv2.INTER_LINEAR)[covered][use] / 255.0)
+        basis = harmonics(normal[use])
+        ridge = np.diag([1e-4] + [3e-3] * 3 + [3e-2] * 5)
+        for channel in range(3):
+            rows = basis * albedo[use, channel, None]
+            target = seen[:, channel].astype(np.float64)
+            weight = np.ones(len(target))
+            for _ in range(5):
+                gram = (rows * weight[:, None]).T @ rows / len(rows)
+                solution = np.linalg.solve(
+                    gram + ridge * (np.trace(gram) / 9.0 + 1e-9), (rows * weight[:, None]).T @ target / len(rows)
+                )
+                error = np.abs(target - rows @ solution)
+                weight = 1.0 / (1.0 + (error / max(2.0 * float(np.median(error)), 0.01)) ** 2)
+            self.light[:, channel] = solution
+
+    def render(self, vertices: np.ndarray, frame: int, background: np.ndarray) -> Synthesis:
+        """Render posed vertices [V, 3] with the camera of ``frame`` over ``background`` [H, W, 3] (sRGB 0..255)."""
+        raster = self._raster(vertices, frame)
+        covered, albedo, normal = self._surface(raster, np.asarray(vertices, dtype=np.float32))
+        height, width = background.shape[:2]
+        lit = np.zeros((*covered.shape, 4), np.float32)
+        lit[covered, :3] = albedo * np.maximum(harmonics(normal) @ self.light, 0.0)
+        lit[covered, 3] = 1.0
+        small = cv2.resize(lit, (width, height), interpolation=cv2.INTER_AREA)
+        linear = small[..., :3] + (1.0 - small[..., 3:]) * srgb_to_linear(background / 255.0)
+        image = np.round(linear_to_srgb(linear) * 255.0).astype(np.uint8)
+        return Synthesis(image, small[..., 3], raster)
+
+
+def _bilinear(image: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Values of ``image`` [h, w, C] at texel coordinates; edges repeat. [n, C]"""
+    x0, y0 = np.floor(x), np.floor(y)
+    fx, fy = (x - x0)[:, None].astype(np.float32), (y - y0)[:, None].astype(np.float32)
+    height, width = image.shape[:2]
+    left, right = (np.clip(x0 + k, 0, width - 1).astype(np.intp) for k in (0, 1))
+    top, bottom = (np.clip(y0 + k, 0, height - 1).astype(np.intp) for k in (0, 1))
+    upper = image[top, left] * (1 - fx) + image[top, right] * fx
+    return upper * (1 - fy) + (image[bottom, left] * (1 - fx) + image[bottom, right] * fx) * fy

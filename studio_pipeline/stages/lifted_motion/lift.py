@@ -1,0 +1,128 @@
+"""The lift as a plain function: records in, motion and residuals out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from studio_pipeline.geometry.cameras import project
+from studio_pipeline.geometry.rotations import matrix_to_sixd, sixd_to_matrix
+from studio_pipeline.geometry.skinning import pose_vertices, skinning_transforms
+from studio_pipeline.schema.clip import Clip
+from studio_pipeline.schema.errors import InputError
+from studio_pipeline.schema.records import CameraPath, Character, Motion, Observations, Rig
+from studio_pipeline.stages.lifted_motion import LiftSettings
+
+__all__ = ["LiftResult", "lift", "measure"]
+
+
+@dataclass(frozen=True)
+class LiftResult:
+    """What the lift gives."""
+
+    motion: Motion
+    residuals: dict[str, Any]  # JSON: per-frame errors, calibrated weights, curves of the terms
+    pictures: np.ndarray  # [T, H, W, 3] uint8 sRGB, the lift rendered like the clip
+
+
+def _silent(fraction: float, message: str = "") -> None:
+    """Progress sink of a lift that nobody watches."""
+
+
+def _checked(character: Character, rig: Rig, camera: CameraPath, clip: Clip, observations: Observations) -> None:
+    frames = clip.frame_count
+    if len(rig.weights) != len(character.vertices):
+        raise InputError(
+            f"weighs {len(rig.weights)} vertices, the character has {len(character.vertices)}", where="rig"
+        )
+    if camera.frame_count != frames or (camera.width, camera.height) != clip.size:
+        raise InputError("differs from the clip in length or size", where="canonical_view")
+    if len(observations.masks) != frames or observations.masks.shape[1:] != clip.frames.shape[1:3]:
+        raise InputError("differ from the clip in length or size", where="observations")
+
+
+def measure(
+    character: Character, camera: CameraPath, observations: Observations, vertices: np.ndarray
+) -> dict[str, list[float | None]]:
+    """Per frame: silhouette IoU against the mask and median track error [px]; None where nothing was seen."""
+    from studio_pipeline.render.raster import rasterize
+
+    covered = rasterize(vertices.astype(np.float32), character.faces, camera).face_ids >= 0
+    points = (vertices[:, character.faces[observations.track_faces]] * observations.track_barycentrics[..., None]).sum(
+        2
+    )
+    gap = np.linalg.norm(project(camera, points)[0] - observations.tracks, axis=-1)
+    overlap: list[float | None] = []
+    error: list[float | None] = []
+    for index, mask in enumerate(observations.masks > 127):
+        union = np.logical_or(mask, covered[index]).sum()
+        overlap.append(round(float(np.logical_and(mask, covered[index]).sum() / union), 4) if mask.any() else None)
+        visible = observations.visibility[index]
+        error.append(round(float(np.median(gap[index, visible])), 3) if visible.any() else None)
+    return {"iou": overlap, "track_error_px": error}
+
+
+def lift(
+    character: Character,
+    rig: Rig,
+    camera: CameraPath,
+    clip: Clip,
+    observations: Observations,
+    settings: LiftSettings,
+    progress: Callable[..., None] = _silent,
+) -> LiftResult:
+    """Fit joint motion to a clip whose index 0 shows the rest pose.
+
+    Args:
+        character: The character.
+        rig: Its rig.
+        camera: One camera a frame, of the clip's size.
+        clip: The frames.
+        observations: Masks, tracks and depth of the clip. Frames with an empty mask are carried by smoothness.
+        settings: See `LiftSettings`.
+        progress: Told the fraction done and a word.
+
+    Raises:
+        InputError: The records don't belong together.
+    """
+    import torch
+
+    from studio_pipeline.stages.lifted_motion.refine import refine
+    from studio_pipeline.stages.lifted_motion.synthesis import Fitter
+
+    _checked(character, rig, camera, clip, observations)
+    torch.manual_seed(0)
+    fitter = Fitter(character, rig, camera, clip, observations, settings)
+    poses = fitter.follow(lambda done: progress(0.05 + 0.4 * done, "frame by frame"))
+    if len(poses) > 1:
+        poses = fitter.together(poses, lambda done: progress(0.45 + 0.2 * done, "all frames"))
+    rotations = np.stack([matrix_to_sixd(pose.rotations) for pose in poses]).astype(np.float32)
+    translations = np.stack([pose.translations for pose in poses]).astype(np.float32)
+    backgrounds = np.stack([frame.background for frame in fitter.frames])
+    residuals: dict[str, Any] = {"rounds": settings.rounds_first + settings.rounds_all}
+    if settings.iterations and len(poses) > 1:
+        refined = refine(
+            character, rig, camera, clip, observations, (rotations, translations), backgrounds,
+            fitter.appearance.light, settings, lambda done: progress(0.65 + 0.3 * done, "gradients"),
+        )  # fmt: skip
+        rotations, translations = refined.rotations, refined.translations
+        residuals |= {"weights": refined.weights, "curves": refined.curves, "iterations": refined.iterations}
+    rotations = matrix_to_sixd(sixd_to_matrix(rotations)).astype(np.float32)
+    motion = Motion(rotations=rotations, translations=translations, fps=clip.fps, first_frame=clip.first_frame)
+    vertices = pose_vertices(character.vertices, rig.weights, skinning_transforms(rig, motion))
+    pictures = np.stack([fitter.appearance.render(v, i, backgrounds[i]).image for i, v in enumerate(vertices)])
+    residuals |= {"frames": measure(character, camera, observations, vertices)}
+    residuals["frames_unseen"] = [i for i, mask in enumerate(observations.masks > 127) if not mask.any()]
+    residuals["rgb_error"] = _colour_error(pictures, clip, observations)
+    return LiftResult(motion, residuals, pictures)
+
+
+def _colour_error(pictures: np.ndarray, clip: Clip, observations: Observations) -> float:
+    """Mean absolute difference on the character, 0..1."""
+    inside = observations.masks > 127
+    if not inside.any():
+        return 0.0
+    return round(float(np.abs(pictures[inside].astype(np.float32) - clip.frames[inside]).mean() / 255.0), 5)

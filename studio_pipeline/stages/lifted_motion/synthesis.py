@@ -1,0 +1,259 @@
+"""Gauss-Newton by analysis and synthesis: render, compare, step; each frame in turn, then all at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from studio_pipeline.geometry.skinning import pose_vertices
+from studio_pipeline.media.backgrounds import smooth_background
+from studio_pipeline.schema.clip import Clip
+from studio_pipeline.schema.records import CameraPath, Character, Observations, Rig
+from studio_pipeline.stages.lifted_motion import LiftSettings
+from studio_pipeline.stages.lifted_motion.appearance import Appearance
+from studio_pipeline.stages.lifted_motion.evidence import (
+    Contour,
+    contour_matches,
+    flow_between,
+    sampled,
+    surface_samples,
+)
+from studio_pipeline.stages.lifted_motion.kinematics import (
+    Pose,
+    Skeleton,
+    Skin,
+    bind_points,
+    project_with_jacobian,
+)
+from studio_pipeline.stages.lifted_motion.priors import Priors, solve_frames
+
+__all__ = ["Fitter", "Round"]
+
+MARGIN = 5  # [px] between the mask and what is taken for background
+COASTING = 0.7  # share of the last step that is expected again
+LONGEST_TURN = 0.6  # of one step [rad]
+
+
+@dataclass(frozen=True)
+class Round:
+    """How a round of Gauss-Newton weighs what it sees."""
+
+    reach: float  # contours and flow farther away than this count as outliers [px]
+    flow: float = 1.0
+    contour: float = 1.0
+    track: float = 1.0
+    depth: float = 1.0
+
+
+@dataclass
+class _Frame:
+    """What was seen in one frame."""
+
+    image: np.ndarray  # [H, W] uint8, luma
+    background: np.ndarray  # [H, W, 3] float32, sRGB 0..255
+    contour: Contour | None
+    tracks: np.ndarray  # indices of visible tracks
+    depth: np.ndarray | None  # [H, W] float32 [m], NaN unknown
+
+
+class _Equations:
+    """Normal equations of one frame's step."""
+
+    def __init__(self, size: int) -> None:
+        self.matrix, self.value = np.zeros((size, size)), np.zeros(size)
+
+    def add(self, rows: np.ndarray, residual: np.ndarray, weight: np.ndarray) -> None:
+        """rows [N, D, P], residual [N, D] (target less value), weight [N, D, D] or [N]"""
+        plain = weight.ndim == 1
+        weighted = rows * weight[:, None, None] if plain else np.matmul(weight, rows)
+        size = rows.shape[-1]
+        self.matrix += weighted.reshape(-1, size).T @ rows.reshape(-1, size)
+        self.value += weighted.reshape(-1, size).T @ residual.reshape(-1)
+
+
+def _robust(distance: np.ndarray, scale: float) -> np.ndarray:
+    """Weights of Geman and McClure."""
+    return 1.0 / np.square(1.0 + np.square(distance / scale))
+
+
+class Fitter:
+    """Holds what was seen and moves poses towards it."""
+
+    def __init__(
+        self,
+        character: Character,
+        rig: Rig,
+        camera: CameraPath,
+        clip: Clip,
+        observations: Observations,
+        settings: LiftSettings,
+    ) -> None:
+        self.character, self.rig, self.camera, self.settings = character, rig, camera, settings
+        self.vertices = np.asarray(character.vertices, dtype=np.float64)
+        self.weights = np.asarray(rig.weights, dtype=np.float64)
+        self.skeleton = Skeleton(rig)
+        self.appearance = Appearance(character, camera, clip.frames[0], observations.masks[0] > 127)
+        self.frames = [self._seen(clip, observations, index) for index in range(clip.frame_count)]
+        self.tracks = observations.tracks.astype(np.float64)
+        corners = character.faces[observations.track_faces]
+        self.track_moments = bind_points(self.vertices, self.weights, corners, observations.track_barycentrics)
+        self.priors = self._priors()
+        self.per_sample = 1.0  # information of one sample
+
+    def _priors(self) -> Priors:
+        settings, joints = self.settings, self.skeleton.count
+        size, shift = self.character.diagonal, np.ones((2, joints, 3))
+        rest, speed, bend = shift * settings.rest_rad, shift * settings.speed, shift * settings.acceleration
+        rest[1] = settings.rest_shift * size
+        rest[1, 0] = 10.0 * size  # the root may go anywhere
+        for value in (speed, bend):
+            value[1] *= settings.shift_smoothness * size
+            value[1, 1:] *= 0.3
+        return Priors(rest.ravel(), speed.ravel(), bend.ravel())
+
+    def _seen(self, clip: Clip, observations: Observations, index: int) -> _Frame:
+        mask, frame = observations.masks[index], clip.frames[index]
+        hard = (mask > 127).astype(np.uint8)
+        known = bool(hard.any()) and not bool(hard.all())
+        outside = cv2.dilate(hard, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * MARGIN + 1,) * 2)) == 0
+        background, _ = smooth_background(frame, outside)
+        return _Frame(
+            image=cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY),
+            background=background,
+            contour=Contour(mask) if known else None,
+            tracks=np.flatnonzero(observations.visibility[index]) if known else np.zeros(0, int),
+            depth=None if observations.depth is None or not known else self._metric(observations, index),
+        )
+
+    def _metric(self, observations: Observations, index: int) -> np.ndarray | None:
+        assert observations.depth is not None
+        return observations.depth[index] if observations.depth_is_metric else None
+
+    def vertices_of(self, pose: Pose) -> np.ndarray:
+        """Posed vertices [V, 3]."""
+        return pose_vertices(self.vertices, self.weights, self.skeleton.transforms(pose)[None])[0]
+
+    def _rows(
+        self, skin: Skin, index: int, moments: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Pixels [N, 2], d pixel / d step [N, 2, P], depths [N], d depth / d step [N, P] of bound points."""
+        points, rows = skin.points(moments), skin.jacobian(moments)
+        pixels, depth, by_point, depth_by_point = project_with_jacobian(self.camera, index, points)
+        return pixels, np.matmul(by_point, rows), depth, np.einsum("a,nap->np", depth_by_point, rows)
+
+    def _bound(self, faces: np.ndarray, shares: np.ndarray) -> np.ndarray:
+        return bind_points(self.vertices, self.weights, self.character.faces[faces], shares)
+
+    def equations(self, index: int, pose: Pose, how: Round) -> _Equations:
+        """What frame ``index`` says about a step from ``pose``."""
+        settings, frame = self.settings, self.frames[index]
+        result = _Equations(6 * self.skeleton.count)
+        if frame.contour is None:
+            return result
+        skin = Skin(self.skeleton, pose)
+        if how.track and len(frame.tracks):
+            pixels, rows, _, _ = self._rows(skin, index, self.track_moments[frame.tracks])
+            residual = self.tracks[index, frame.tracks] - pixels
+            weight = _robust(np.linalg.norm(residual, axis=1), how.reach) / settings.track_px**2
+            result.add(rows, residual, how.track * weight * self._density(len(residual)))
+        if how.flow or how.contour:
+            self._compare(result, skin, index, pose, how)
+        return result
+
+    def _density(self, count: int) -> float:
+        # Neighbouring samples err together: what a frame can tell does not grow with the number of samples.
+        return 400.0 / max(count, 1)
+
+    def _compare(self, result: _Equations, skin: Skin, index: int, pose: Pose, how: Round) -> None:
+        settings, frame = self.settings, self.frames[index]
+        assert frame.contour is not None
+        synthesis = self.appearance.render(self.vertices_of(pose), index, frame.background)
+        scale = self.appearance.samples
+        samples = surface_samples(synthesis, settings.samples, scale)
+        if how.flow and len(samples.faces):
+            rendered = cv2.cvtColor(synthesis.image, cv2.COLOR_RGB2GRAY)
+            shift, confidence, tensor = flow_between(rendered, frame.image, samples.pixels)
+            weight = _robust(np.linalg.norm(shift, axis=1), how.reach) * confidence / settings.flow_px**2
+            _, rows, depth, depth_rows = self._rows(skin, index, self._bound(samples.faces, samples.shares))
+            density = self._density(len(shift))
+            result.add(rows, shift, (how.flow * density * weight)[:, None, None] * tensor)
+            if frame.depth is not None and how.depth:
+                gap = sampled(frame.depth, samples.pixels) - depth
+                known = np.isfinite(gap)
+                noise = settings.depth_fraction * self.character.diagonal
+                trust = _robust(gap[known], 4.0 * noise) / noise**2 * how.depth * density
+                result.add(depth_rows[known, None, :], gap[known, None], trust)
+        if how.contour:
+            points, direction, gap = contour_matches(frame.contour, synthesis, scale, 1.5 * how.reach)
+            if len(gap):
+                _, rows, _, _ = self._rows(skin, index, self._bound(points.faces, points.shares))
+                along = np.einsum("na,nap->np", direction, rows)[:, None, :]
+                weight = _robust(gap, how.reach) / settings.contour_px**2 * self._density(len(gap))
+                result.add(along, gap[:, None], how.contour * weight)
+
+    def _carried(self, index: int, last: Pose) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+        """Surface points seen in the last pose, where the clip's own flow takes them, and how sure that is."""
+        if self.frames[index].contour is None or self.frames[index - 1].contour is None:
+            return None
+        synthesis = self.appearance.render(self.vertices_of(last), index - 1, self.frames[index - 1].background)
+        samples = surface_samples(synthesis, self.settings.samples, self.appearance.samples)
+        if not len(samples.faces):
+            return None
+        shift, confidence, tensor = flow_between(self.frames[index - 1].image, self.frames[index].image, samples.pixels)
+        return self._bound(samples.faces, samples.shares), samples.pixels + shift, confidence[:, None, None] * tensor
+
+    def _add_carried(
+        self,
+        result: _Equations,
+        index: int,
+        pose: Pose,
+        carried: tuple[np.ndarray, np.ndarray, np.ndarray],
+        reach: float,
+        share: float,
+    ) -> None:
+        moments, target, trust = carried
+        pixels, rows, _, _ = self._rows(Skin(self.skeleton, pose), index, moments)
+        residual = target - pixels
+        weight = share * _robust(np.linalg.norm(residual, axis=1), reach) / self.settings.flow_px**2
+        result.add(rows, residual, (weight * self._density(len(residual)))[:, None, None] * trust)
+
+    def _stepped(self, pose: Pose, step: np.ndarray) -> Pose:
+        turn = np.linalg.norm(step.reshape(2, -1, 3)[0], axis=1).max()
+        return pose.moved(step * min(1.0, LONGEST_TURN / max(float(turn), 1e-9)))
+
+    def follow(self, progress: Callable[[float], None]) -> list[Pose]:
+        """Fit frame after frame, each from the two before it; index 0 is at rest."""
+        poses = [Pose.rest(self.skeleton.count)]
+        rounds = self.settings.rounds_first
+        for index in range(1, len(self.frames)):
+            last, before = poses[-1], poses[max(len(poses) - 2, 0)]
+            carried = self._carried(index, last)
+            pose = last.moved(COASTING * Priors.between(before, last))
+            for turn in range(rounds):
+                late = turn / max(rounds - 1, 1)
+                alone = float(turn > 1)  # first what moved between the frames, then what the render says
+                how = Round(reach=12.0 * (1.0 - late) + 4.0 * late, flow=alone, contour=alone)
+                seen = self.equations(index, pose, how)
+                if carried is not None:
+                    self._add_carried(seen, index, pose, carried, how.reach, 1.0 - 0.95 * late)
+                diagonal, value = self.priors.one(pose, last, before)
+                pose = self._stepped(pose, np.linalg.solve(seen.matrix + np.diag(diagonal), seen.value + value))
+            poses.append(pose)
+            progress(index / len(self.frames))
+        return poses
+
+    def together(self, poses: list[Pose], progress: Callable[[float], None]) -> list[Pose]:
+        """Fit all frames at once with smoothness in both directions of time."""
+        rounds = self.settings.rounds_all
+        for turn in range(rounds):
+            late = turn / max(rounds - 1, 1)
+            how = Round(reach=6.0 * (1.0 - late) + 2.0 * late, track=1.0 - 0.9 * late)
+            seen = [self.equations(index, pose, how) for index, pose in enumerate(poses) if index]
+            bands, value = self.priors.all(poses)
+            step = solve_frames(np.stack([e.matrix for e in seen]), bands, value + np.stack([e.value for e in seen]))
+            poses = [poses[0]] + [self._stepped(pose, one) for pose, one in zip(poses[1:], step, strict=True)]
+            progress((turn + 1) / rounds)
+        return poses
