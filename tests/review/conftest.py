@@ -85,8 +85,8 @@ def fill(folder: Path, *, size: tuple[int, int], frames: int, fps: Fraction, bri
     cv2.imwrite(str(folder / "rig" / "preview.png"), seen.rgb[0][..., ::-1])
     scene.motion.save(folder / "lifted_motion")
     residuals = {
-        "iterations": {"rgb": [1.0, 0.1, 0.01], "mask": [2.0, 0.4, 0.1]},
-        "per_frame": {"mask": [0.1] * frames},
+        "curves": {"rgb": [1.0, 0.1, 0.01], "mask": [2.0, 0.4, 0.1]},
+        "frames": {"iou": [0.9] * frames, "track_error_px": [None] + [0.5 + 0.1 * i for i in range(frames - 1)]},
     }
     (folder / "lifted_motion" / "residuals.json").write_text(json.dumps(residuals))
     stiffness = np.random.default_rng(0).uniform(5e4, 4e5, 200).astype(np.float32)

@@ -71,6 +71,7 @@ def test_page_tells_the_shot(reviewed):
     words = _Page((out / "review.html").read_text()).words
     for expected in ("demo_010_0010", "orbit left", "0.82", "artist", "joints inside", "3 of 3 inside", "geometric"):
         assert expected in words
+    assert "Lift: track error [px]" in words and "Lift convergence" in words
     assert "1 of 2 gates failed" in words
     assert result.figures["failed_gates"] == 1
 

@@ -72,33 +72,31 @@ def charts(material: Material, measures: Measures, residuals: Mapping[str, Any])
 
 
 def _residual_charts(residuals: Mapping[str, Any], x: np.ndarray) -> list[Chart]:
-    """Curves found in the lift's residuals: those with a value a frame, and those with a value an iteration."""
-    found = _curves(residuals)
-    by_frame = {name: curve for name, curve in found.items() if len(curve) == len(x)}
-    lengths = sorted({len(curve) for name, curve in found.items() if name not in by_frame}, reverse=True)
+    """Per frame what the lift could not explain (``frames``), and its loss terms as they fell (``curves``)."""
     result = []
-    if by_frame:
-        shown = dict(list(by_frame.items())[:_MOST_CURVES])
-        drawing = line_chart(shown, x=x, x_label="frame", y_label="residual", log=_wide(shown))
-        result.append(Chart("Lift residuals by frame", "What the fit could not explain, term by term.", drawing))
-    for length in lengths[:2]:
-        shown = {n: c for n, c in found.items() if n not in by_frame and len(c) == length}
-        shown = dict(list(shown.items())[:_MOST_CURVES])
-        drawing = line_chart(shown, x=np.arange(length), x_label="iteration", y_label="loss", log=_wide(shown))
-        result.append(Chart("Lift convergence", "The fit's loss terms as it went.", drawing))
+    for name, curve in _curves(residuals.get("frames")).items():
+        if name != "iou" and len(curve) == len(x):  # the page measures the overlap itself
+            label = name.replace("_px", " [px]").replace("_", " ")
+            drawing = line_chart({label: curve}, x=x, x_label="frame", y_label=label)
+            result.append(Chart(f"Lift: {label}", "What the fit could not explain, frame by frame.", drawing))
+    terms = {n.replace("_", " "): c for n, c in _curves(residuals.get("curves")).items()}
+    length = max((len(curve) for curve in terms.values()), default=0)
+    shown = dict([(n, c) for n, c in terms.items() if len(c) == length][:_MOST_CURVES])
+    if shown:
+        drawing = line_chart(shown, x=np.arange(length), x_label="checkpoint", y_label="loss", log=_wide(shown))
+        result.append(Chart("Lift convergence", "The fit's unweighted loss terms as it went.", drawing))
     return result
 
 
-def _curves(value: Any, name: str = "", depth: int = 0) -> dict[str, np.ndarray]:
-    """Every list of at least two numbers inside nested mappings, named by its keys."""
-    if isinstance(value, Mapping) and depth < 4:
-        found: dict[str, np.ndarray] = {}
-        for key, item in value.items():
-            found.update(_curves(item, f"{name} {key}".strip().replace("_", " "), depth + 1))
-        return found
-    if isinstance(value, list) and len(value) >= 2 and all(isinstance(v, int | float | None) for v in value):
-        return {name: np.array([np.nan if v is None else v for v in value], dtype=np.float64)}
-    return {}
+def _curves(value: Any) -> dict[str, np.ndarray]:
+    """The lists of at least two numbers in a mapping; null is a gap."""
+    if not isinstance(value, Mapping):
+        return {}
+    return {
+        name: np.array([np.nan if v is None else v for v in item], dtype=np.float64)
+        for name, item in value.items()
+        if isinstance(item, list) and len(item) >= 2 and all(isinstance(v, int | float | None) for v in item)
+    }
 
 
 def _wide(curves: Mapping[str, np.ndarray]) -> bool:

@@ -80,6 +80,12 @@ class Material:
         ):
             if found != count:
                 raise InputError(f"{what} has {found} frames, the refined motion {count}", where=f"review of {shot.id}")
+        seen = material.observations.masks.shape[:0:-1]
+        if not seen == material.clip.size == (camera.width, camera.height):
+            sizes = (
+                f"the clip is {material.clip.size}, its masks {seen}, the camera {(camera.width, camera.height)} pixels"
+            )
+            raise InputError(sizes, where=f"review of {shot.id}")
         return material
 
     @property
