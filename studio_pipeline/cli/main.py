@@ -211,11 +211,10 @@ def main() -> None:
         for line in getattr(error, "lines", None) or [str(error)]:
             sys.stderr.write(f"studio: {line}\n")
         sys.exit(error.exit_code)
-    except typer.Exit as leave:
-        sys.exit(leave.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        sys.stderr.write("studio: interrupted; what was finished is kept, run again to go on\n")
-        sys.exit(130)
+        code = 130
+    except typer.Exit as leave:
+        code = leave.exit_code
     except OSError as error:
         sys.stderr.write(f"studio: {one_line(error)}\n")
         sys.exit(4)
@@ -224,4 +223,6 @@ def main() -> None:
             error.show()
             sys.exit(getattr(error, "exit_code", 2))
         raise
+    if code == 130:
+        sys.stderr.write("studio: interrupted; what was finished is kept, run again to go on\n")
     sys.exit(code if isinstance(code, int) else 0)
