@@ -18,10 +18,10 @@ from studio_pipeline.stages.review.material import Material, StageRecord, stage_
 from studio_pipeline.stages.review.measures import Measures, measure
 from studio_pipeline.stages.review.pictures import contact_sheet, panels, side_by_side, turntable
 from studio_pipeline.stages.review.settings import ReviewSettings
+from studio_pipeline.stages.review.template import PAGE
 
 __all__ = ["run"]
 
-TEMPLATE = Path(__file__).with_name("page.html.j2")
 _SHOWN = 2  # most pictures that a stage's card shows
 
 
@@ -158,4 +158,4 @@ def _render(values: Mapping[str, Any]) -> str:
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
-    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(values)
+    return environment.from_string(PAGE).render(values)

@@ -1,3 +1,13 @@
+"""The review page as a Jinja template; a Python module, so that an edit changes the stage's code digest."""
+
+from __future__ import annotations
+
+__all__ = ["PAGE"]
+
+PAGE = """\
+{% macro pill(passed) -%}
+<span class="pill {{ 'good' if passed else 'bad' }}">{{ "passed" if passed else "failed" }}</span>
+{%- endmacro %}
 <!doctype html>
 <html lang="en">
 <head>
@@ -75,7 +85,8 @@ td.word { white-space: nowrap; }
 .stage .shots { display: grid; grid-auto-flow: column; grid-auto-columns: 1fr; gap: 1px; background: var(--line);
   border-block: 1px solid var(--line); }
 .stage .shots img { width: 100%; height: 220px; object-fit: contain; background: var(--fill); display: block; }
-dl { margin: 0; padding: 10px 16px 14px; display: grid; grid-template-columns: auto 1fr; gap: 2px 14px; font-size: 13px; }
+dl { margin: 0; padding: 10px 16px 14px; display: grid; grid-template-columns: auto 1fr; gap: 2px 14px;
+  font-size: 13px; }
 dt { color: var(--soft); }
 dd { margin: 0; text-align: right; overflow-wrap: anywhere; }
 img.sheet { display: block; width: 100%; }
@@ -109,13 +120,15 @@ footer { color: var(--soft); font-size: 12.5px; padding: 32px 0 40px; }
   <h1>{{ shot.id }}</h1>
   {% if shot.brief %}<p class="brief">{{ shot.brief }}</p>{% endif %}
   <ul class="facts">
-    <li><b>{{ shot.frames[0] }}–{{ shot.frames[1] }}</b>{% if shot.handles %} + {{ shot.handles }} handles{% endif %}</li>
+    <li><b>{{ shot.frames[0] }}&ndash;{{ shot.frames[1] }}</b>
+      {%- if shot.handles %} + {{ shot.handles }} handles{% endif %}</li>
     <li><b>{{ shot.fps }}</b> fps</li>
-    <li><b>{{ shot.resolution[0] }} × {{ shot.resolution[1] }}</b> px</li>
+    <li><b>{{ shot.resolution[0] }} &times; {{ shot.resolution[1] }}</b> px</li>
     <li><b>{{ material.character.name }}</b>, {{ "%.4g" | format(material.character.height_m) }} m</li>
     {% if gates %}
     <li class="{{ 'bad' if failed else 'good' }}">
-      {{ failed ~ " of " ~ gates | length ~ " gates failed" if failed else "all " ~ gates | length ~ " gates passed" }}</li>
+      {{ failed ~ " of " ~ gates | length ~ " gates failed" if failed else "all " ~ gates | length ~ " gates passed" }}
+    </li>
     {% endif %}
   </ul>
 </header>
@@ -141,9 +154,10 @@ footer { color: var(--soft); font-size: 12.5px; padding: 32px 0 40px; }
 
   <h2>Contact sheet and turntable</h2>
   <section class="split">
-    <div class="card"><img class="sheet" src="{{ media.contact_sheet }}" alt="Clip, lift and refinement at some frames"></div>
-    <div class="card"><video src="{{ media.turntable }}" style="display:block;width:100%" autoplay muted loop playsinline
-      aria-label="Refined pose of the middle frame from all sides"></video></div>
+    <div class="card"><img class="sheet" src="{{ media.contact_sheet }}"
+      alt="Clip, lift and refinement at some frames"></div>
+    <div class="card"><video src="{{ media.turntable }}" style="display:block;width:100%" autoplay muted loop
+      playsinline aria-label="Refined pose of the middle frame from all sides"></video></div>
   </section>
 
   {% if gates %}
@@ -153,8 +167,9 @@ footer { color: var(--soft); font-size: 12.5px; padding: 32px 0 40px; }
       <thead><tr><th>Stage</th><th>Gate</th><th>Verdict</th><th>What was found</th></tr></thead>
       <tbody>
       {% for gate in gates %}
-      <tr><td class="word">{{ gate.stage | replace("_", " ") }}</td><td class="word">{{ gate.name | replace("_", " ") }}</td>
-        <td><span class="pill {{ 'good' if gate.passed else 'bad' }}">{{ "passed" if gate.passed else "failed" }}</span></td>
+      <tr><td class="word">{{ gate.stage | replace("_", " ") }}</td>
+        <td class="word">{{ gate.name | replace("_", " ") }}</td>
+        <td>{{ pill(gate.passed) }}</td>
         <td>{{ gate.message }}</td></tr>
       {% endfor %}
       </tbody>
@@ -178,7 +193,8 @@ footer { color: var(--soft); font-size: 12.5px; padding: 32px 0 40px; }
       {% for item in directives.values() %}
       <tr><td class="word">{{ item.field }}</td><td>{{ item.value | replace("_", " ") }}</td>
         <td><span class="pill">{{ item.origin }}</span></td>
-        <td class="word"><span class="meter"><i style="width:{{ (item.confidence * 100) | round | int }}%"></i></span>{{ "%.2f" | format(item.confidence) }}</td></tr>
+        <td class="word"><span class="meter"><i style="width:{{ (item.confidence * 100) | round | int }}%"></i></span>
+          {{ "%.2f" | format(item.confidence) }}</td></tr>
       {% else %}
       <tr><td colspan="4">none</td></tr>
       {% endfor %}
@@ -192,13 +208,18 @@ footer { color: var(--soft); font-size: 12.5px; padding: 32px 0 40px; }
     {% for stage in stages %}
     <div class="card stage">
       <div class="top"><h3>{{ stage.title }}{% if stage.backend %} <small>{{ stage.backend }}</small>{% endif %}</h3>
-        {% if stage.gates %}<span class="pill {{ 'good' if stage.passed else 'bad' }}">{{ "passed" if stage.passed else "failed" }}</span>{% endif %}</div>
-      {% if stage.pictures %}<div class="shots">{% for uri in stage.pictures %}<img src="{{ uri }}" alt="{{ stage.title }}">{% endfor %}</div>{% endif %}
-      {% if stage.figures %}<dl>{% for name, value in stage.figures %}<dt>{{ name }}</dt><dd>{{ value }}</dd>{% endfor %}</dl>{% endif %}
+        {% if stage.gates %}{{ pill(stage.passed) }}{% endif %}</div>
+      {% if stage.pictures %}
+      <div class="shots">{% for uri in stage.pictures %}<img src="{{ uri }}" alt="{{ stage.title }}">{% endfor %}</div>
+      {% endif %}
+      {% if stage.figures %}
+      <dl>{% for name, value in stage.figures %}<dt>{{ name }}</dt><dd>{{ value }}</dd>{% endfor %}</dl>
+      {% endif %}
     </div>
     {% endfor %}
   </section>
-  <footer>Made by studio_pipeline {{ version }}. This page needs no network: everything on it is inside the file.</footer>
+  <footer>Made by studio_pipeline {{ version }}. This page needs no network: everything on it is inside the
+    file.</footer>
 </main>
 <script>
 (() => {
@@ -241,3 +262,4 @@ footer { color: var(--soft); font-size: 12.5px; padding: 32px 0 40px; }
 </script>
 </body>
 </html>
+"""
