@@ -155,7 +155,8 @@ def test_help_imports_nothing_heavy() -> None:
         "import sys; sys.argv=['studio','--help']\n"
         "from studio_pipeline.cli.main import main\n"
         "try: main()\nexcept SystemExit: pass\n"
-        "print('heavy:', sorted({'torch','warp','dagster','cv2','trimesh','open3d','pxr','scipy','igl'} & set(sys.modules)))"
+        "heavy = {'torch', 'warp', 'dagster', 'cv2', 'trimesh', 'open3d', 'pxr', 'scipy', 'igl'}\n"
+        "print('heavy:', sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert "heavy: []" in done.stdout

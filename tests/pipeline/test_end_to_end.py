@@ -22,8 +22,9 @@ from studio_pipeline.stages.character.plate import protocol_vertices
 pytestmark = pytest.mark.slow
 
 STAGES = (
-    "character rig solid canonical_view directives takes reference_clip observations lifted_motion refined_motion delivery review"
-).split()
+    *("character", "rig", "solid", "canonical_view", "directives", "takes", "reference_clip", "observations"),
+    *("lifted_motion", "refined_motion", "delivery", "review"),
+)
 
 
 def studio(home: Path, *words: str) -> dict:
@@ -88,12 +89,14 @@ def plate_shot(home: Path, source: Path, rig: str, *, folder: bool) -> str:
         write_mp4(home / "plate.mp4", rendered.rgb, Fraction(24))
     inverse = np.linalg.inv(camera.world_to_camera[0])
     eye, target = inverse[:3, 3], inverse[:3, 3] - inverse[:3, 2]
+    clip = f"{'takes' if folder else 'reference_clip'}: {{backend: plate, file: {'plate' if folder else 'plate.mp4'}}}"
+    hero = f"{{file: {source}, height_m: {character.height_m}}}"
     fov = 2 * np.degrees(np.arctan(80 / camera.focal[0]))
     return (
-        f"- show: plate\n  sequence: a\n  shot: '0010'\n  character: {{file: {source}, height_m: {character.height_m}}}\n"
+        f"- show: plate\n  sequence: a\n  shot: '0010'\n  character: {hero}\n"
         f"  frames: [1001, 1016]\n  resolution: [160, 160]\n"
         f"  camera: {{eye: {eye.tolist()}, target: {target.tolist()}, fov_y_deg: {fov}}}\n"
-        f"  stages:\n    {'takes' if folder else 'reference_clip'}: {{backend: plate, file: {'plate' if folder else 'plate.mp4'}}}\n"
+        f"  stages:\n    {clip}\n"
         f"    rig: {{backend: {rig}}}\n"
     )
 
