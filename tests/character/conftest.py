@@ -80,7 +80,7 @@ def skinned() -> GlbWriter:
     """A bar of 6 x 4 vertices on three joints along y, with one animation of each interpolation."""
     writer = GlbWriter()
     ring = np.array([[-0.1, 0, -0.1], [0.1, 0, -0.1], [0.1, 0, 0.1], [-0.1, 0, 0.1]])
-    positions = np.concatenate([ring + [0, 0.2 * k, 0] for k in range(6)])
+    positions = np.concatenate([ring + np.array([0, 0.2 * k, 0]) for k in range(6)])
     sides = [[4 * k + s, 4 * k + 4 + s, 4 * k + 4 + (s + 1) % 4] for k in range(5) for s in range(4)]
     sides += [[4 * k + s, 4 * k + 4 + (s + 1) % 4, 4 * k + (s + 1) % 4] for k in range(5) for s in range(4)]
     along = np.clip(positions[:, 1] / 0.5, 0, 2)
