@@ -1,4 +1,4 @@
-"""Time and accuracy of the renderer: milliseconds a frame, forward and backward, beside PyTorch3D where it is installed.
+"""Time of the renderer: milliseconds a frame, forward and backward, beside PyTorch3D where it is installed.
 
 Usage: python benchmarks/render.py [--frames 8] [--threads 2] [--json FILE]
 """

@@ -57,25 +57,3 @@ def pixel_bound(value: float, limit: int) -> int:
 def mix3(a: wp.vec3, b: wp.vec3, t: float) -> wp.vec3:
     """Linear blend."""
     return a * (1.0 - t) + b * t
-
-
-@wp.func
-def texel(atlas: wp.array2d(dtype=wp.vec3), x: int, y: int) -> wp.vec3:
-    """One texel; coordinates repeat."""
-    w = atlas.shape[1]
-    h = atlas.shape[0]
-    return atlas[((y % h) + h) % h, ((x % w) + w) % w]
-
-
-@wp.func
-def sample(atlas: wp.array2d(dtype=wp.vec3), uv: wp.vec2) -> wp.vec3:
-    """Bilinear lookup, texel centres at +0.5, repeating."""
-    u = uv[0] * float(atlas.shape[1]) - 0.5
-    v = uv[1] * float(atlas.shape[0]) - 0.5
-    x = int(wp.floor(u))
-    y = int(wp.floor(v))
-    fx = u - wp.floor(u)
-    fy = v - wp.floor(v)
-    top = mix3(texel(atlas, x, y), texel(atlas, x + 1, y), fx)
-    low = mix3(texel(atlas, x, y + 1), texel(atlas, x + 1, y + 1), fx)
-    return mix3(top, low, fy)

@@ -14,6 +14,7 @@ from studio_pipeline.render.ground import contact_shadow
 from studio_pipeline.render.raster import NEAR_M, camera_for, rasterize_screen, screen_vertices
 from studio_pipeline.render.runtime import initialize, over_frames
 from studio_pipeline.render.surface import linear_atlas, normal_groups, posed_normals, srgb_to_linear
+from studio_pipeline.render.textures import atlas_pyramid
 from studio_pipeline.schema.records import CameraPath, Character
 
 __all__ = ["Background", "Look", "RenderedFrames", "render_frames"]
@@ -126,7 +127,7 @@ class _Scene:
         self.faces = _share(character.faces.astype(np.int32), wp.vec3i)
         self.uv = _share(character.uv, wp.vec2)
         self.tints = _share(character.vertex_colors, wp.vec3)
-        self.atlas = _share(linear_atlas(character), wp.vec3)
+        self.atlas = atlas_pyramid(linear_atlas(character))
         self.ground = float(character.vertices[:, 1].min())
         self.pictures = _pictures(background, count, width, height)
 
@@ -164,7 +165,8 @@ class _Brush:
         seen = (self.face_ids, self.barycentrics, self.depth)
         _launch(kernels.resolve, (1, *size), screen, scene.faces, keys, float("nan"), *seen)
         normals = posed_normals(points[None], scene.character.faces, scene.groups)[0]
-        shape = (_share(points, wp.vec3), _share(normals, wp.vec3), scene.faces, scene.uv, scene.tints, scene.atlas)
+        posed = (screen[0], _share(points, wp.vec3), _share(normals, wp.vec3))
+        shape = (*posed, scene.faces, scene.uv, scene.tints, scene.atlas)
         pixels = (self.face_ids[0], self.barycentrics[0], self.colours, self.albedos, self.normals)
         _launch(look_kernels.shade, size, _lights(scene.look, camera), *shape, *pixels)
         self._ink(size)

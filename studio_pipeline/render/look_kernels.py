@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import warp as wp
 
-from studio_pipeline.render.kernel_math import mix3, sample
+from studio_pipeline.render.kernel_math import mix3
+from studio_pipeline.render.textures import Pyramid, face_level, look_up
 
 wp.set_module_options({"enable_backward": False, "fuse_fp": False})
 
@@ -60,12 +61,13 @@ def toon(albedo: wp.vec3, normal: wp.vec3, view: wp.vec3, lights: Lights) -> wp.
 @wp.kernel
 def shade(
     lights: Lights,
+    screen: wp.array(dtype=wp.vec3),  # [V]
     vertices: wp.array(dtype=wp.vec3),  # [V] world
     normals: wp.array(dtype=wp.vec3),  # [V]
     faces: wp.array(dtype=wp.vec3i),
     uv: wp.array(dtype=wp.vec2),
     tints: wp.array(dtype=wp.vec3),
-    atlas: wp.array2d(dtype=wp.vec3),  # linear
+    atlas: Pyramid,
     face_ids: wp.array2d(dtype=wp.int32),  # [H, W]
     barycentrics: wp.array2d(dtype=wp.vec3),
     colours: wp.array2d(dtype=wp.vec3),  # out, linear
@@ -80,7 +82,8 @@ def shade(
         return
     c = faces[face]
     b = barycentrics[y, x]
-    albedo = sample(atlas, uv[c[0]] * b[0] + uv[c[1]] * b[1] + uv[c[2]] * b[2])
+    level = face_level(atlas, screen[c[0]], screen[c[1]], screen[c[2]], uv[c[0]], uv[c[1]], uv[c[2]])
+    albedo = look_up(atlas, uv[c[0]] * b[0] + uv[c[1]] * b[1] + uv[c[2]] * b[2], level).value
     albedo = wp.cw_mul(albedo, tints[c[0]] * b[0] + tints[c[1]] * b[1] + tints[c[2]] * b[2])
     point = vertices[c[0]] * b[0] + vertices[c[1]] * b[1] + vertices[c[2]] * b[2]
     view = wp.normalize(lights.eye - point)

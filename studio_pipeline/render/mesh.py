@@ -13,6 +13,7 @@ import warp as wp
 from studio_pipeline.render import normal_kernels, soft_kernels
 from studio_pipeline.render.runtime import initialize, over_frames
 from studio_pipeline.render.surface import linear_atlas, normal_groups, weld
+from studio_pipeline.render.textures import atlas_pyramid
 from studio_pipeline.schema.records import Character
 
 __all__ = ["RenderMesh", "mesh_edges"]
@@ -40,12 +41,12 @@ class RenderMesh:
         groups = normal_groups(character)
         edges, edge_faces = mesh_edges(character.faces, character.vertices)
         surface = soft_kernels.Surface()
+        surface.atlas = atlas_pyramid(linear_atlas(character), device=device)
         kept = []
         for name, value, dtype in (
             ("faces", character.faces.astype(np.int32), wp.vec3i),
             ("uv", character.uv.astype(np.float32), wp.vec2),
             ("tints", character.vertex_colors.astype(np.float32), wp.vec3),
-            ("atlas", linear_atlas(character), wp.vec3),
             ("edges", edges, wp.vec3i),
             ("edge_faces", edge_faces, wp.vec2i),
         ):

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import warp as wp
 
-from studio_pipeline.render.kernel_math import cross2, edge_weights, mix3, pixel_bound, texel
+from studio_pipeline.render.kernel_math import cross2, edge_weights, mix3, pixel_bound
 from studio_pipeline.render.kernels import EMPTY_KEY
+from studio_pipeline.render.textures import Pyramid, face_level, look_up
 
 wp.set_module_options({"enable_backward": False, "fuse_fp": False})
 
@@ -26,7 +27,7 @@ class Surface:
     faces: wp.array(dtype=wp.vec3i)
     uv: wp.array(dtype=wp.vec2)
     tints: wp.array(dtype=wp.vec3)
-    atlas: wp.array2d(dtype=wp.vec3)  # linear
+    atlas: Pyramid
     edges: wp.array(dtype=wp.vec3i)  # two ends, and the corner of the first face that lies across
     edge_faces: wp.array(dtype=wp.vec2i)  # -1 where there is none
 
@@ -183,33 +184,13 @@ def coverage_slope(fringe: Fringe, distance: float) -> float:
     return (1.0 - value * value) / (4.0 * fringe.sigma * fringe.span)
 
 
-@wp.struct
-class Lookup:
-    """A bilinear texture lookup and its slopes."""
-
-    value: wp.vec3
-    du: wp.vec3
-    dv: wp.vec3
-
-
 @wp.func
-def look_up(atlas: wp.array2d(dtype=wp.vec3), uv: wp.vec2) -> Lookup:
-    """Bilinear, texel centres at +0.5, repeating; slopes per unit of uv."""
-    u = uv[0] * float(atlas.shape[1]) - 0.5
-    v = uv[1] * float(atlas.shape[0]) - 0.5
-    x = int(wp.floor(u))
-    y = int(wp.floor(v))
-    fx = u - wp.floor(u)
-    fy = v - wp.floor(v)
-    t00 = texel(atlas, x, y)
-    t10 = texel(atlas, x + 1, y)
-    t01 = texel(atlas, x, y + 1)
-    t11 = texel(atlas, x + 1, y + 1)
-    result = Lookup()
-    result.value = mix3(mix3(t00, t10, fx), mix3(t01, t11, fx), fy)
-    result.du = mix3(t10 - t00, t11 - t01, fy) * float(atlas.shape[1])
-    result.dv = mix3(t01 - t00, t11 - t10, fx) * float(atlas.shape[0])
-    return result
+def level_of(surface: Surface, screen: wp.array2d(dtype=wp.vec3), frame: int, c: wp.vec3i) -> float:
+    """Level of the atlas that suits the face with corners c."""
+    a = screen[frame, c[0]]
+    return face_level(
+        surface.atlas, a, screen[frame, c[1]], screen[frame, c[2]], surface.uv[c[0]], surface.uv[c[1]], surface.uv[c[2]]
+    )
 
 
 @wp.func
@@ -286,9 +267,12 @@ def outline_share(screen: wp.array2d(dtype=wp.vec3), frame: int, ends: wp.vec3i,
 
 
 @wp.func
-def outline_albedo(surface: Surface, ends: wp.vec3i, t: float) -> wp.vec3:
+def outline_albedo(
+    surface: Surface, screen: wp.array2d(dtype=wp.vec3), frame: int, ends: wp.vec3i, t: float
+) -> wp.vec3:
     """The surface's own colour at an outline point: what a pixel outside blends towards."""
-    albedo = look_up(surface.atlas, surface.uv[ends[0]] * (1.0 - t) + surface.uv[ends[1]] * t).value
+    uv = surface.uv[ends[0]] * (1.0 - t) + surface.uv[ends[1]] * t
+    albedo = look_up(surface.atlas, uv, level_of(surface, screen, frame, ends)).value
     return wp.cw_mul(albedo, mix3(surface.tints[ends[0]], surface.tints[ends[1]], t))
 
 
@@ -331,7 +315,7 @@ def compose(
         tint = surface.tints[c[0]] * b[0] + surface.tints[c[1]] * b[1] + surface.tints[c[2]] * b[2]
         mixed = normals[frame, c[0]] * b[0] + normals[frame, c[1]] * b[1] + normals[frame, c[2]] * b[2]
         normal = wp.normalize(mixed) * turned(surface, screen, frame, face)
-        albedo = wp.cw_mul(look_up(surface.atlas, uv).value, tint)
+        albedo = wp.cw_mul(look_up(surface.atlas, uv, level_of(surface, screen, frame, c)).value, tint)
         colour = wp.cw_mul(albedo, lighting(light, harmonics, frame, normal))
     if near_outline:
         place = nearest_outline(surface, screen, frame, x, y, key, face >= 0)
@@ -339,8 +323,8 @@ def compose(
         if face < 0:
             ends = surface.edges[place.edge]
             t = outline_share(screen, frame, ends, place.t)
-            normal_there = outline_normal(normals, frame, ends, t)
-            colour = wp.cw_mul(outline_albedo(surface, ends, t), lighting(light, harmonics, frame, normal_there))
+            light_there = lighting(light, harmonics, frame, outline_normal(normals, frame, ends, t))
+            colour = wp.cw_mul(outline_albedo(surface, screen, frame, ends, t), light_there)
     silhouette[frame, y, x] = cover
     colours[frame, y, x] = mix3(behind, colour, cover)
     foreground[frame, y, x] = colour
@@ -387,7 +371,7 @@ def compose_adjoint(
             wp.atomic_add(g_screen, frame, ends[1], wp.vec3(pull[0], pull[1], 0.0) * place.t)
             if face < 0:
                 t = outline_share(screen, frame, ends, place.t)
-                g_light = wp.cw_mul(g_colour, outline_albedo(surface, ends, t)) * silhouette[frame, y, x]
+                g_light = wp.cw_mul(g_colour, outline_albedo(surface, screen, frame, ends, t)) * silhouette[frame, y, x]
                 lighting_adjoint(light, harmonics, frame, outline_normal(normals, frame, ends, t), g_light, g_harmonics)
     if face < 0:
         return
@@ -406,7 +390,7 @@ def compose_adjoint(
     if g_seen[0] != 0.0 or g_seen[1] != 0.0 or g_seen[2] != 0.0:
         uv = surface.uv[c[0]] * b[0] + surface.uv[c[1]] * b[1] + surface.uv[c[2]] * b[2]
         tint = surface.tints[c[0]] * b[0] + surface.tints[c[1]] * b[1] + surface.tints[c[2]] * b[2]
-        texture = look_up(surface.atlas, uv)
+        texture = look_up(surface.atlas, uv, level_of(surface, screen, frame, c))
         g_albedo = wp.cw_mul(g_seen, lighting(light, harmonics, frame, normal))
         g_light = wp.cw_mul(g_seen, wp.cw_mul(texture.value, tint))
         g_unit += lighting_adjoint(light, harmonics, frame, normal, g_light, g_harmonics)
