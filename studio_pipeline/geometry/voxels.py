@@ -11,6 +11,7 @@ from scipy.sparse import csgraph
 __all__ = ["VoxelBody", "oriented_faces", "surface_points", "voxelise", "winding_inside"]
 
 _CELLS_COARSE, _CELLS_FINE = 28, 160  # bounds of the cells along the longest side
+_SHIFT = 0.3819660
 _FULL = np.ones((3, 3, 3), dtype=bool)
 
 
@@ -131,12 +132,14 @@ def _fill(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Grid origin, filled cells and cells inside by winding number, before bridging."""
     low, high = vertices.min(0), vertices.max(0)
-    first, last = np.floor(low / spacing) - 2, np.ceil(high / spacing) + 2
+    # The grid is shifted by an odd share of a cell: surfaces at round coordinates shall not hit cell centres.
+    shift = np.array([0.0 if mirrored else _SHIFT, _SHIFT, _SHIFT]) * spacing
+    first, last = np.floor((low - shift) / spacing) - 2, np.ceil((high - shift) / spacing) + 2
     if mirrored:
         last[0] = max(last[0], -first[0])
         first[0] = -last[0]
     shape = (last - first).astype(np.int64) + 1
-    origin = first * spacing
+    origin = first * spacing + shift
     solid = np.zeros(shape, dtype=bool)
     # Winding numbers only where the box of the mesh is; the border stays empty.
     grid = np.stack(np.meshgrid(*(np.arange(2, n - 2) for n in shape), indexing="ij"), axis=-1)

@@ -1,0 +1,44 @@
+"""Runs fTetWild once, in a process that may be killed: ``python -m ..._mesher input.npz output.npz``.
+
+Input: vertices [N, 3] float64, faces [M, 3] int32, epsilon and edge_length (shares of the diagonal), cpu_s.
+Output: vertices [P, 3] float64, tets [E, 4] int32.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from studio_pipeline.schema.arrays import load_arrays, save_arrays
+
+__all__ = ["main"]
+
+
+def main(source: Path, target: Path) -> None:
+    """Mesh ``source`` into ``target``."""
+    data = load_arrays(source)
+    try:
+        import resource
+
+        # Ends this process even when whoever started it is gone.
+        seconds = int(data["cpu_s"].item()) + 10
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+    except ImportError:
+        pass
+    import wildmeshing
+
+    # One thread: with more the result differs from run to run.
+    mesher = wildmeshing.Tetrahedralizer(
+        epsilon=data["epsilon"].item(), edge_length_r=data["edge_length"].item(), max_threads=1
+    )
+    mesher.set_log_level(6)
+    mesher.set_mesh(np.ascontiguousarray(data["vertices"], dtype=np.float64), data["faces"].astype(np.int32))
+    mesher.tetrahedralize()
+    vertices, tets = mesher.get_tet_mesh()[:2]
+    save_arrays(target, vertices=np.asarray(vertices, dtype=np.float64), tets=np.asarray(tets, dtype=np.int32))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
