@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from kit import Body, Mesh, Skeleton, bake, ellipsoid, limb, mask, mesh_body, mix, skin, write_glb
+from glb import write_glb
+from kit import Body, Mesh, Skeleton, bake, ellipsoid, limb, mask, mesh_body, mix, skin
 
 FOLDER = Path(__file__).resolve().parent
 INK = (0.13, 0.10, 0.16)
