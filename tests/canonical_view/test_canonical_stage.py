@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import cv2
 import numpy as np
 import pytest
 import trimesh
 
+from studio_pipeline.line.shotview import ShotView
 from studio_pipeline.schema.records import CameraPath, Character
-from studio_pipeline.schema.shot import CameraSpec
+from studio_pipeline.schema.shot import CameraSpec, Shot
 from studio_pipeline.stages.base import StageContext
 from studio_pipeline.stages.canonical_view import STAGE
 from studio_pipeline.stages.canonical_view.stage import in_frame_fractions, winding_numbers
@@ -37,11 +36,11 @@ def run(tmp_path, camera=None, resolution=(96, 64), frames=6, **settings):
     source.mkdir(exist_ok=True)
     ball().save(source)
     out.mkdir()
-    shot = SimpleNamespace(
-        camera=camera, resolution=resolution, frame_count=frames, frame_numbers=lambda: range(1001, 1001 + frames)
-    )
+    given = {"show": "a", "sequence": "b", "shot": "c", "character": "ball", "camera": camera}
+    shot = Shot.model_validate(given | {"frames": [1001, 1000 + frames - 2], "handles": 1, "resolution": resolution})
+    view = ShotView(shot, STAGE.shot_fields)
     backend = STAGE.backends[STAGE.default]
-    context = StageContext(settings=backend.settings(**settings), inputs={"character": source}, shot=shot, out=out)
+    context = StageContext(settings=backend.settings(**settings), inputs={"character": source}, shot=view, out=out)
     return out, backend.load()(context)
 
 
@@ -92,8 +91,8 @@ def test_winding_number_of_a_sphere():
 
 def test_moving_camera_reports_the_worst_frame(tmp_path):
     keys = [
-        {"frame": 1001, "eye": (0, 0.5, 6), "target": (0, 0.5, 0)},
-        {"frame": 1006, "eye": (9, 0.5, 6), "target": (9, 0.5, 0)},
+        {"frame": 1000, "eye": (0, 0.5, 6), "target": (0, 0.5, 0)},
+        {"frame": 1005, "eye": (9, 0.5, 6), "target": (9, 0.5, 0)},
     ]
     _, result = run(tmp_path, camera=CameraSpec.model_validate({"keys": keys}))
     assert result.figures["in_frame_fraction"] == 1.0 and result.figures["in_frame_least"] == 0.0
