@@ -1,4 +1,4 @@
-"""Editing code re-runs exactly the stages that use it: five real stages in a package of their own, one process a run."""
+"""Editing code re-runs exactly the stages that use it: five real stages in a package of their own."""
 
 from __future__ import annotations
 
