@@ -1,0 +1,59 @@
+"""Stage `takes`: candidate clips of the shot.
+
+Backend `previz` animates the rig procedurally from the directives and renders it; `plate` takes a file.
+Payload: ``takes.json`` (each take with what of the directives it obeys and what not), ``take_000/`` (Clip),
+``take_000.png`` (contact strip), ``take_000.mp4``. The motion behind a previz is kept nowhere: later stages see pixels.
+
+Figures: ``takes``, ``frames``, ``motion_energy`` (largest share of the subject that differs from index 0),
+``still_run`` (longest run of equal frames), ``bad_frames`` (black, blown out, empty), ``area_min`` (of index 0's),
+``obeyed``, ``not_obeyed``, ``in_frame`` (share of vertices, previz only), ``scaled`` (plate only).
+Verdicts: ``not_collapsed`` (blocking), ``not_frozen`` (blocking when the directives ask for movement).
+"""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from studio_pipeline.stages.base import Backend, InputFile, Settings, Stage
+
+__all__ = ["STAGE", "PlateSettings", "PrevizSettings"]
+
+Colour = tuple[int, int, int]
+
+
+class PrevizSettings(Settings):
+    """Settings of the procedural animation."""
+
+    supersample: int = Field(default=2, ge=1, le=4)  # samples along a pixel's side
+    background: Colour | None = None  # sRGB 0-255; None: a soft backdrop for the hour of the directives
+    keep_in_frame: bool = True  # make movements smaller until the character stays in the picture
+
+
+class PlateSettings(Settings):
+    """A clip that somebody else made; index 0 shows the rest pose."""
+
+    file: InputFile  # a video, or a folder of numbered PNG or JPEG pictures
+    background: Colour = (205, 210, 218)  # sRGB 0-255, what shows where the plate is transparent
+
+
+STAGE = Stage(
+    name="takes",
+    version=1,
+    summary="Candidate clips: procedural previz, or a plate",
+    inputs=("directives", "canonical_view", "character", "rig"),
+    shot_fields=("seed", "fps", "frames", "handles", "resolution"),
+    backends={
+        "previz": Backend(
+            run="studio_pipeline.stages.takes.previz:run",
+            settings=PrevizSettings,
+            distributions=("numpy", "scipy", "opencv-python-headless", "warp-lang", "av"),
+        ),
+        "plate": Backend(
+            run="studio_pipeline.stages.takes.plate:run",
+            settings=PlateSettings,
+            distributions=("numpy", "opencv-python-headless", "pillow", "av"),
+        ),
+    },
+    default="previz",
+    checks=("not_collapsed", "not_frozen"),
+)

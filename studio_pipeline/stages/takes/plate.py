@@ -1,0 +1,79 @@
+"""Backend `plate`: a clip that somebody else made, checked against the shot."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from studio_pipeline.media.reading import ClipPixels, read_clip
+from studio_pipeline.schema.clip import Clip
+from studio_pipeline.schema.errors import InputError
+from studio_pipeline.stages.base import StageContext, StageResult
+from studio_pipeline.stages.takes.checks import judge
+from studio_pipeline.stages.takes.writing import load_directives, write_take
+
+__all__ = ["fitted", "run"]
+
+
+def run(context: StageContext) -> StageResult:
+    """Read the plate, fit it to the shot's resolution, judge its pixels."""
+    shot, settings = context.shot, context.settings
+    directives = load_directives(context.inputs["directives"])
+    pixels = read_clip(settings.file, expect_frames=shot.frame_count)
+    if pixels.fps is not None and abs(float(pixels.fps / shot.fps) - 1.0) > 2e-3:
+        raise InputError(
+            f"plays at {pixels.fps} frames a second, the shot at {shot.fps}",
+            where=settings.file,
+            do="change the shot's fps or the clip",
+        )
+    pixels, scale = fitted(pixels, tuple(shot.resolution), where=str(settings.file))
+    clip = Clip(
+        frames=_over(pixels, settings.background),
+        alpha=pixels.alpha,
+        fps=shot.fps,
+        first_frame=shot.first_frame,
+        source="plate",
+    )
+    context.progress(0.7, "writing")
+    preview = write_take(context.out, clip, {"file": settings.file.name, "scaled": scale})
+    figures, verdicts = judge(clip, directives)
+    figures |= {"scaled": scale, "obeyed": 0, "not_obeyed": ""}
+    return StageResult(figures=figures, previews=(preview,), verdicts=verdicts)
+
+
+def fitted(pixels: ClipPixels, size: tuple[int, int], *, where: str = "") -> tuple[ClipPixels, float]:
+    """The clip at ``size`` (width, height) and the factor it was scaled by; only a larger clip of the same shape fits.
+
+    Raises:
+        InputError: It is smaller, or of another shape.
+    """
+    import cv2
+
+    height, width = pixels.frames.shape[1:3]
+    if (width, height) == size:
+        return pixels, 1.0
+    if width < size[0] or height < size[1] or abs(width * size[1] - height * size[0]) > max(size):
+        raise InputError(
+            f"is {width} x {height} pixels, the shot {size[0]} x {size[1]}",
+            where=where,
+            do=f"set resolution: [{width}, {height}], or give a larger clip of the same shape",
+        )
+    frames = np.stack([cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in pixels.frames])
+    alpha = pixels.alpha
+    if alpha is not None:
+        alpha = np.stack([cv2.resize(cover, size, interpolation=cv2.INTER_AREA) for cover in alpha])
+    return ClipPixels(frames, alpha, pixels.fps), round(size[0] / width, 6)
+
+
+def _over(pixels: ClipPixels, background: tuple[int, int, int]) -> np.ndarray:
+    """The frames as they are seen: transparent ones over a colour, in linear light. [T, H, W, 3] uint8"""
+    if pixels.alpha is None:
+        return pixels.frames
+    levels = np.arange(256) / 255.0
+    linear = np.where(levels <= 0.04045, levels / 12.92, ((levels + 0.055) / 1.055) ** 2.4).astype(np.float32)
+    result = np.empty_like(pixels.frames)
+    for index, (frame, cover) in enumerate(zip(pixels.frames, pixels.alpha, strict=True)):
+        share = (cover.astype(np.float32) / 255.0)[..., None]
+        mixed = linear[frame] * share + linear[np.array(background)] * (1.0 - share)
+        coded = np.where(mixed <= 0.0031308, mixed * 12.92, 1.055 * np.maximum(mixed, 1e-9) ** (1.0 / 2.4) - 0.055)
+        result[index] = np.clip(np.round(coded * 255.0), 0, 255).astype(np.uint8)
+    return result
