@@ -21,7 +21,7 @@ import numpy as np
 import torch
 import warp as wp
 
-from studio_pipeline.render import kernels, soft_kernels
+from studio_pipeline.render import kernels, lighting, outline_kernels, soft_kernels
 from studio_pipeline.render.mesh import RenderMesh, launch, spread, view
 from studio_pipeline.render.raster import NEAR_M, camera_for
 from studio_pipeline.render.runtime import initialize
@@ -72,7 +72,7 @@ def render(
         shading: None (the surface's own colour), `Lambert`, or spherical harmonics up to order 2 as factors of
             that colour, [9, 3] or [T, 9, 3], differentiable; basis order 1, y, z, x, xy, yz, 3zz-1, xz, xx-yy.
     """
-    initialize(kernels.__name__, soft_kernels.__name__)
+    initialize(kernels.__name__, outline_kernels.__name__, soft_kernels.__name__)
     count = len(vertices)
     pixels, depth = project_points(vertices, camera)
     screen = torch.cat([pixels, depth[..., None]], dim=-1)
@@ -148,31 +148,36 @@ class _Render(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Any) -> Any:
         setup: _Setup = ctx.setup
         screen, normals, harmonics, background, face_ids, barycentrics, foreground, silhouette = ctx.saved_tensors
-        g_color, g_silhouette, g_depth, g_normals, g_barycentrics = (
-            like.new_zeros(like.shape) if gradient is None else gradient.to(torch.float32).contiguous()
-            for gradient, like in zip(
-                gradients[:5], (foreground, silhouette, silhouette, foreground, foreground), strict=True
-            )
-        )
-        incoming = (g_color, g_silhouette, g_depth, g_normals, g_barycentrics)
+        kinds = {"color": foreground, "silhouette": silhouette, "depth": silhouette}
+        kinds |= {"normals": foreground, "barycentrics": foreground}
+        incoming = {
+            name: torch.zeros_like(like) if gradient is None else gradient.to(torch.float32).contiguous()
+            for (name, like), gradient in zip(kinds.items(), gradients[:5], strict=True)
+        }
         g_screen, g_vertex_normals, g_harmonics = (torch.zeros_like(value) for value in (screen, normals, harmonics))
         kept = {(part.start, part.stop): keys for part, keys in setup.keys}
 
         def work(part: slice) -> None:
             points, ids = view(screen, part), view(face_ids, part)
-            lit = (view(normals, part), setup.light, view(harmonics, part), setup.fringe)
+            lit = (setup.mesh.surface, view(normals, part), setup.light, view(harmonics, part))
+            g_pixels = {name: view(value, part) for name, value in incoming.items()}
+            g_points, g_light = view(g_screen, part), view(g_harmonics, part)
             behind = view(background, part if len(background) > 1 else slice(0, 1))
-            seen = (ids, view(barycentrics, part), kept[part.start, part.stop], behind)
-            made = (view(foreground, part), view(silhouette, part))
-            flows = [view(value, part) for value in (*incoming, g_screen, g_vertex_normals, g_harmonics)]
-            launch(soft_kernels.compose_adjoint, ids.shape[1:], points, setup.mesh.surface, *lit, *seen, *made, *flows)
+            cover, keys = view(silhouette, part), kept[part.start, part.stop]
+            made = (keys, behind, view(foreground, part), cover, g_pixels["color"], g_pixels["silhouette"])
+            size = ids.shape[1:]
+            launch(soft_kernels.outline_adjoint, size, points, *lit, setup.fringe, ids, *made, g_points, g_light)
+            hit = (ids, view(barycentrics, part), cover)
+            flows = (g_pixels["color"], g_pixels["depth"], g_pixels["normals"], g_pixels["barycentrics"])
+            results = (g_points, view(g_vertex_normals, part), g_light)
+            launch(soft_kernels.surface_adjoint, size, points, *lit, *hit, *flows, *results)
 
         spread(screen, work)
-        lit = setup.light.mode != soft_kernels.UNLIT
+        lit = setup.light.mode != lighting.UNLIT
         return (
             g_screen,
             g_vertex_normals if lit or gradients[3] is not None else None,
-            g_harmonics if setup.light.mode == soft_kernels.HARMONICS else None,
+            g_harmonics if setup.light.mode == lighting.HARMONICS else None,
             None,
             None,
         )
@@ -189,27 +194,27 @@ def _outline(setup: _Setup, points: wp.array, face_ids: wp.array) -> wp.array:
     keys = wp.full(face_ids.shape, kernels.EMPTY_KEY, dtype=wp.uint64, device=points.device)
     surface = setup.mesh.surface
     reach = setup.fringe.reach
-    launch(soft_kernels.outline_distance, surface.edges.shape[0], points, surface, face_ids, NEAR_M, reach, keys)
+    launch(outline_kernels.outline_distance, surface.edges.shape[0], points, surface, face_ids, NEAR_M, reach, keys)
     return keys
 
 
 def _fringe(sigma: float) -> Any:
     if not sigma > 0.0:
         raise ValueError(f"sigma must be positive, not {sigma}")
-    fringe = soft_kernels.Fringe()
+    fringe = outline_kernels.Fringe()
     fringe.sigma, fringe.reach = sigma, CUT_SIGMAS * sigma
     fringe.span = float(np.tanh(CUT_SIGMAS / 2.0))
     return fringe
 
 
 def _light(shading: Lambert | torch.Tensor | None) -> Any:
-    light = soft_kernels.Light()
+    light = lighting.Light()
     if isinstance(shading, Lambert):
         direction = np.asarray(shading.direction, np.float64)
-        light.mode, light.ambient = soft_kernels.LAMBERT, shading.ambient
+        light.mode, light.ambient = lighting.LAMBERT, shading.ambient
         light.direction = wp.vec3(*(direction / np.linalg.norm(direction)))
     else:
-        light.mode = soft_kernels.UNLIT if shading is None else soft_kernels.HARMONICS
+        light.mode = lighting.UNLIT if shading is None else lighting.HARMONICS
     return light
 
 

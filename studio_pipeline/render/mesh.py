@@ -10,7 +10,7 @@ import numpy as np
 import torch
 import warp as wp
 
-from studio_pipeline.render import normal_kernels, soft_kernels
+from studio_pipeline.render import normal_kernels, outline_kernels
 from studio_pipeline.render.runtime import initialize, over_frames
 from studio_pipeline.render.surface import linear_atlas, normal_groups, weld
 from studio_pipeline.render.textures import atlas_pyramid
@@ -26,7 +26,7 @@ class RenderMesh:
     faces: torch.Tensor  # [F, 3] int64
     groups: Any  # Warp array [V] int32, vertices of one group share a normal
     group_count: int
-    surface: Any  # soft_kernels.Surface, arrays on the mesh's device
+    surface: Any  # outline_kernels.Surface, arrays on the mesh's device
     keep: tuple[Any, ...]  # what the surface's arrays look into
 
     @property
@@ -40,7 +40,7 @@ class RenderMesh:
         initialize()
         groups = normal_groups(character)
         edges, edge_faces = mesh_edges(character.faces, character.vertices)
-        surface = soft_kernels.Surface()
+        surface = outline_kernels.Surface()
         surface.atlas = atlas_pyramid(linear_atlas(character), device=device)
         kept = []
         for name, value, dtype in (
