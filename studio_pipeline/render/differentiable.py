@@ -64,7 +64,7 @@ def render(
     """Render posed vertices with gradients.
 
     Args:
-        vertices: World positions [m], float32, on the mesh's device. [T, V, 3]
+        vertices: World positions [m], on the mesh's device; taken as float32. [T, V, 3]
         mesh: From `RenderMesh.from_character`.
         camera: T frames, or one for all.
         background: Linear light: None (black), one colour, or a picture [H, W, 3] or [T, H, W, 3]; no gradient.
@@ -73,7 +73,7 @@ def render(
             that colour, [9, 3] or [T, 9, 3], differentiable; basis order 1, y, z, x, xy, yz, 3zz-1, xz, xx-yy.
     """
     initialize(kernels.__name__, outline_kernels.__name__, soft_kernels.__name__)
-    count = len(vertices)
+    count, vertices = len(vertices), vertices.to(torch.float32)
     pixels, depth = project_points(vertices, camera)
     screen = torch.cat([pixels, depth[..., None]], dim=-1)
     behind = _background(background, count, camera, vertices.device)

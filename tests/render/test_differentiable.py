@@ -243,3 +243,30 @@ def test_bad_arguments_are_told(sphere, make_camera):
         render(vertices, mesh, make_camera((0, 0, 3.0)), sigma=0.0)
     with pytest.raises(ValueError, match="background"):
         render(vertices, mesh, make_camera((0, 0, 3.0)), background=torch.zeros(2, 64, 64, 3))
+
+
+@pytest.mark.parametrize("name", ["bevy_Fox.glb", "quaternius_enemy_Frog.glb", "godot_mannequiny.glb"])
+def test_soft_mask_of_real_characters_is_their_coverage(shared_data, name):
+    """Many parts, borders, overlaps: still one mask, as 8 x 8 samples a pixel give it."""
+    import cv2
+
+    from studio_pipeline.geometry.cameras import frame_points
+    from studio_pipeline.render.look import Look, render_frames
+    from studio_pipeline.stages.character.load import load_character
+
+    character = load_character(shared_data / "rigs" / name).character
+    camera = frame_points(character.vertices, width=160, height=160)
+    vertices = torch.from_numpy(character.vertices)[None]
+    soft = render(vertices, RenderMesh.from_character(character), camera, sigma=0.35).silhouette[0].numpy()
+    look = Look(shading="flat", outline_px=0.0)
+    cover = render_frames(character.vertices, character, camera, look=look, supersample=8).alpha[0] / 255.0
+    assert soft.sum() == pytest.approx(cover.sum(), rel=0.02)
+    assert np.abs(soft - cover).sum() < 0.08 * cover.sum()
+    inner = cv2.erode((cover == 1).astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
+    assert (soft[inner] < 0.98).mean() < 1e-3
+
+
+def test_double_precision_vertices_are_taken(sphere, make_camera):
+    vertices = torch.from_numpy(sphere.vertices)[None].double().requires_grad_()
+    render(vertices, RenderMesh.from_character(sphere), make_camera((0, 0, 3.0))).silhouette.sum().backward()
+    assert vertices.grad is not None and vertices.grad.dtype == torch.float64
