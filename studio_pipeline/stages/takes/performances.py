@@ -230,7 +230,7 @@ def _spring(actor: Actor, *, period: float, height: float, arms: float) -> None:
     if not plan.legs:
         actor.stretch = actor.stretch * (
             1.0
-            + 0.16
+            + 0.24
             * e
             * keyed(
                 u,
@@ -284,7 +284,7 @@ def _wave(actor: Actor) -> None:
         lean = float(limb.side)
     elif plan.legs and len(plan.legs) > 1:
         limb = plan.legs[0][pick]
-        actor.leg(limb, (58.0 + 10.0 * e * beat) * _DEG, (62.0 + 24.0 * e * beat) * _DEG, level=0.0)
+        actor.leg(limb, 55.0 * _DEG, (-12.0 + 24.0 * e * beat) * _DEG, level=0.0)
         lean = float(limb.side)
     elif plan.wings:
         limb = plan.wings[0][pick]

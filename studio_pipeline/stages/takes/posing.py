@@ -137,7 +137,7 @@ class Actor:
         away = limb.side * float(shoulder @ self.plan.left - self.middle @ self.plan.left)
         room = self.half_width + 0.03 * self.plan.height - away
         reach = max(limb.length, 1e-6)
-        out = np.clip(np.arcsin(np.clip(room / reach, 0.14, 0.95)), 0.14, 1.2)
+        out = np.clip(np.arcsin(np.clip(room / reach, 0.0, 0.95)), 0.3, 1.2)
         present = np.arctan2(limb.side * float(direction @ self.plan.left), -float(direction @ self.plan.up))
         out = min(out, present) if present > 0.0 else out  # never lift an arm that hangs lower already
         return np.sin(out) * limb.side * self.plan.left - np.cos(out) * self.plan.up + 0.06 * self.plan.front
