@@ -72,19 +72,21 @@ def _simulation(rig: Rig, solid: Solid, motion: Motion, settings: FemSettings) -
     drive, held = Drive.build(rig, motion, solid)
     topology = Topology.build(solid.vertices, solid.tets)
     sizes = np.cbrt(topology.vertex_volumes())
-    hold = attachment_stiffness(held, drive.weights, sizes, settings.youngs_modulus, settings.attachment)
     diagonal = float(np.linalg.norm(np.ptp(topology.rest, axis=0)))
+    youngs_modulus = settings.youngs_modulus or min(5e4 * diagonal**2, 1e9)
+    hold = attachment_stiffness(held, drive.weights, sizes, youngs_modulus, settings.attachment)
+    leash = settings.density * topology.vertex_volumes() * (2.0 * np.pi * settings.follow_hz) ** 2
     ground = float(topology.rest[:, 1].min()) if settings.ground == "rest" else settings.ground
     body = Body(
         topology,
         Material(
-            youngs_modulus=settings.youngs_modulus,
+            youngs_modulus=youngs_modulus,
             poisson=settings.poisson,
             density=settings.density,
             damping=settings.damping,
         ),
-        attachment=hold,
-        contact=10.0 * settings.youngs_modulus * sizes,
+        attachment=hold + leash,
+        contact=10.0 * youngs_modulus * sizes,
         precision=settings.precision,
     )
     newton = NewtonOptions(

@@ -14,13 +14,15 @@ __all__ = ["FemSettings"]
 class FemSettings(Settings):
     """Settings of the ``fem`` backend; SI units, lengths against the character's height in metres."""
 
-    youngs_modulus: float = Field(default=1e5, ge=1e2, le=1e9)  # [Pa]; 1e4 wobbles visibly on a 1 m body, 1e6 hardly
+    # [Pa]; None: 5e4 for a body with a diagonal of 1 m, growing with its square, so that large and small look alike.
+    youngs_modulus: float | None = Field(default=None, ge=1e2, le=1e9)
     poisson: float = Field(default=0.4, ge=0.0, le=0.49)
     density: float = Field(default=1000.0, ge=1.0, le=1e5)  # [kg/m^3]
     damping: float = Field(default=0.002, ge=0.0, le=10.0)  # [s], viscosity over Young's modulus
     gravity: float = Field(default=0.0, ge=0.0, le=1000.0)  # [m/s^2] downwards; the lifted motion already stands in it
     ground: float | Literal["rest"] | None = None  # height of a frictionless floor [m]; "rest": lowest rest vertex
     attachment: float = Field(default=10.0, ge=0.01, le=1e4)  # hold of the bones, in units of the flesh's stiffness
+    follow_hz: float = Field(default=2.0, ge=0.0, le=100.0)  # how fast free flesh returns to the skinned pose; 0: never
     substeps: int = Field(default=1, ge=1, le=32)  # steps a frame
     preroll: int = Field(default=0, ge=0, le=500)  # frames in which the first pose is held before index 0
     tolerance: float = Field(default=1e-4, ge=1e-7, le=1e-2)  # Newton's last step, part of the rest diagonal
