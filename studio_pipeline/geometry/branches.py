@@ -130,7 +130,7 @@ def _compact(tree: BranchTree) -> BranchTree:
         points = np.concatenate([first.points[::-1], second.points[1:]])
         radius = np.concatenate([first.radius[::-1], second.radius[1:]])
         branches.append(Branch(ends=(first.ends[1], second.ends[1]), points=points, radius=radius))
-    used = np.unique([end for b in branches for end in b.ends])
+    used = np.unique(np.array([b.ends for b in branches], dtype=int))
     number = {int(node): index for index, node in enumerate(used)}
     for branch in branches:
         branch.ends = (number[branch.ends[0]], number[branch.ends[1]])

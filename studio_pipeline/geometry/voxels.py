@@ -10,7 +10,9 @@ from scipy.sparse import csgraph
 
 __all__ = ["VoxelBody", "oriented_faces", "surface_points", "voxelise", "winding_inside"]
 
-_CELLS_COARSE, _CELLS_FINE = 28, 160  # bounds of the cells along the longest side
+_CELLS_COARSE, _CELLS_FINE = 36, 160  # bounds of the cells along the longest side
+_MOST_CELLS = 1_500_000  # of the grid, unless the caller says how many along a side
+_BLOCK = 4
 _SHIFT = 0.3819660
 _FULL = np.ones((3, 3, 3), dtype=bool)
 
@@ -24,6 +26,7 @@ class VoxelBody:
     mask: np.ndarray  # [X, Y, Z] bool, one 26-connected piece unless bridges are limited, False all around the border
     depth: np.ndarray  # [X, Y, Z] float64, distance from a filled cell's centre to the body's outside, zero outside
     solid: np.ndarray  # [X, Y, Z] bool, cells inside by winding number: no sheets, no bridges
+    real: np.ndarray  # [X, Y, Z] bool, cells inside or on the surface: no bridges
 
     def points(self, cells: np.ndarray) -> np.ndarray:
         """Centres of cells [N, 3] -> [N, 3] float64."""
@@ -77,16 +80,20 @@ def winding_inside(vertices: np.ndarray, faces: np.ndarray, queries: np.ndarray)
 
     Fast winding numbers for soups, Barill et al. 2018 (libigl).
     """
+    return _winding(vertices, faces, queries) > 0.5
+
+
+def _winding(vertices: np.ndarray, faces: np.ndarray, queries: np.ndarray) -> np.ndarray:
     import igl
 
     if len(faces) == 0 or len(queries) == 0:
-        return np.zeros(len(queries), dtype=bool)
+        return np.zeros(len(queries))
     number = igl.fast_winding_number(
         np.ascontiguousarray(vertices, dtype=np.float64),
         np.ascontiguousarray(faces, dtype=np.int64),
         np.ascontiguousarray(queries, dtype=np.float64),
     )
-    return np.abs(np.asarray(number).ravel()) > 0.5
+    return np.abs(np.asarray(number).ravel())
 
 
 def voxelise(
@@ -109,22 +116,27 @@ def voxelise(
         longest_bridge: Separate parts farther apart than this, in units of the mesh, stay apart.
     """
     vertices = np.asarray(vertices, dtype=np.float64)
-    faces = oriented_faces(vertices, np.asarray(faces))
+    used, corners = np.unique(np.asarray(faces), return_inverse=True)
+    vertices, faces = vertices[used], corners.reshape(-1, 3)
     longest = float(np.ptp(vertices, axis=0).max())
+    smallest = max(
+        longest / _CELLS_FINE, float(np.prod(np.ptp(vertices, axis=0) + longest / 50.0) / _MOST_CELLS) ** (1 / 3)
+    )
     if cells is None:
         spacing = longest / 56.0
         for _ in range(2):
             filled = int(_fill(vertices, faces, spacing, mirrored)[1].sum())
             spacing *= float(np.clip((filled / target) ** 0.38, 0.4, 2.0))
-            spacing = float(np.clip(spacing, longest / _CELLS_FINE, longest / _CELLS_COARSE))
+            spacing = float(np.clip(spacing, smallest, longest / _CELLS_COARSE))
     else:
         spacing = longest / cells
-    origin, mask, solid = _fill(vertices, faces, spacing, mirrored)
-    mask = _bridge(mask, longest_bridge / spacing)
+    origin, real, solid = _fill(vertices, faces, spacing, mirrored)
+    mask = _bridge(real, longest_bridge / spacing)
     if mirrored:
         mask |= mask[::-1]
     depth = (ndimage.distance_transform_edt(mask) - 0.5) * spacing
-    return VoxelBody(origin=origin, spacing=spacing, mask=mask, depth=np.where(mask, depth, 0.0), solid=solid)
+    depth = np.where(mask, depth, 0.0)
+    return VoxelBody(origin=origin, spacing=spacing, mask=mask, depth=depth, solid=solid, real=real)
 
 
 def _fill(
@@ -140,20 +152,41 @@ def _fill(
         first[0] = -last[0]
     shape = (last - first).astype(np.int64) + 1
     origin = first * spacing + shift
-    solid = np.zeros(shape, dtype=bool)
-    # Winding numbers only where the box of the mesh is; the border stays empty.
-    grid = np.stack(np.meshgrid(*(np.arange(2, n - 2) for n in shape), indexing="ij"), axis=-1)
-    inside = winding_inside(vertices, faces, origin + spacing * grid.reshape(-1, 3))
-    solid[2:-2, 2:-2, 2:-2] = inside.reshape(grid.shape[:3])
+    oriented = oriented_faces(vertices, faces)
     skin = np.zeros(shape, dtype=bool)
     cells = np.rint((surface_points(vertices, faces, 0.5 * spacing) - origin) / spacing).astype(np.int64)
     skin[tuple(np.clip(cells, 1, shape - 2).T)] = True
+    solid = _inside(vertices, oriented, origin, spacing, skin)
     if mirrored:
         solid, skin = solid | solid[::-1], skin | skin[::-1]
     # The skin of thick parts would glue close limbs together: keep it only where nothing is filled nearby.
     sheet = skin & ~ndimage.binary_dilation(solid, _FULL)
     sheet = ndimage.binary_dilation(sheet, _FULL, iterations=2) & skin if sheet.any() else sheet
     return origin, solid | sheet, solid
+
+
+def _inside(
+    vertices: np.ndarray, faces: np.ndarray, origin: np.ndarray, spacing: float, skin: np.ndarray
+) -> np.ndarray:
+    """Cells inside by winding number; blocks without surface in them are decided by their middle where it is clear."""
+    size = np.array(skin.shape)
+    blocks = -(-size // _BLOCK)
+    padded = np.zeros(blocks * _BLOCK, dtype=bool)
+    padded[tuple(slice(n) for n in size)] = skin
+    split = padded.reshape(blocks[0], _BLOCK, blocks[1], _BLOCK, blocks[2], _BLOCK)
+    crossed = split.any(axis=(1, 3, 5))
+    quiet = np.argwhere(~crossed)
+    number = _winding(vertices, faces, origin + spacing * (quiet * _BLOCK + (_BLOCK - 1) / 2.0))
+    inside = np.zeros(blocks, dtype=bool)
+    inside[tuple(quiet.T)] = number > 0.5
+    crossed[tuple(quiet[np.abs(number - 0.5) < 0.3].T)] = True
+    solid = inside.repeat(_BLOCK, 0).repeat(_BLOCK, 1).repeat(_BLOCK, 2)
+    cells = np.argwhere(crossed.repeat(_BLOCK, 0).repeat(_BLOCK, 1).repeat(_BLOCK, 2))
+    solid[tuple(cells.T)] = _winding(vertices, faces, origin + spacing * cells) > 0.5
+    solid = solid[tuple(slice(n) for n in size)]
+    for axis in range(3):  # an open mesh may leak: the border stays empty
+        np.moveaxis(solid, axis, 0)[[0, 1, -2, -1]] = False
+    return solid
 
 
 def _bridge(mask: np.ndarray, longest: float) -> np.ndarray:

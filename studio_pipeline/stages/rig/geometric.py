@@ -56,7 +56,7 @@ def build_rig(vertices: np.ndarray, faces: np.ndarray, settings: GeometricSettin
     points = welded @ to_plane[:3, :3].T + to_plane[:3, 3]
     body = voxelise(points, corners, target=settings.voxels, mirrored=plane is not None)
     graph = CellGraph.of(body)
-    skeleton = _skeleton(body, graph, plane, settings)
+    skeleton = _skeleton(body, graph, plane, settings).into(body)
     weights = _weights(body, graph, skeleton, points, corners)[twin]
     names = joint_names(skeleton, points, mirrored=plane is not None)
     heads, tails = (

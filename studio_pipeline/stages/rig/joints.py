@@ -6,13 +6,16 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from studio_pipeline.geometry.branches import Branch, BranchTree, cut, resample
+from studio_pipeline.geometry.voxels import VoxelBody
 
 __all__ = ["Skeleton", "axis_skeleton", "skeleton_of"]
 
 _BONE_RADII, _BONE_SHARE = 2.4, 0.085  # a bone is at least this many radii and this share of the diagonal long
 _MOST_BONES = 6  # on one branch
+_STRAY = 0.012  # of a diagonal of one: how far joints may lie off the body's cells
 _ROOT_OFF_MIDDLE = 0.15  # of the diagonal: a junction farther from the middle is no place for the root
 _LIMB_START = 0.75  # a limb begins this many radii of the junction away from it
 
@@ -35,6 +38,31 @@ class Skeleton:
         self.chains.append(chain)
         self.reach.append([])
         return len(self.heads) - 1
+
+    def into(self, body: VoxelBody) -> Skeleton:
+        """The same skeleton with joints that hang between parts moved into the nearest part.
+
+        Bones that shrink to nothing by that are left out; what hung on them hangs on their parents.
+        """
+        places = body.points(np.argwhere(body.real))
+        joints = np.stack(self.heads)
+        distance, nearest = cKDTree(places).query(joints)
+        lost = distance > min(1.2 * body.spacing, _STRAY)
+        moved = np.where(lost[:, None], places[nearest], joints)
+        tails = [
+            next((moved[k] for k in np.flatnonzero(lost) if np.array_equal(joints[k], tail)), tail)
+            for tail in self.tails
+        ]
+        result, number = Skeleton(), {-1: -1}
+        for joint, parent in enumerate(self.parents):
+            short = np.linalg.norm(tails[joint] - moved[joint]) < 0.5 * body.spacing
+            if short and number[parent] >= 0:
+                number[joint] = number[parent]
+                continue
+            tail = tails[joint] if not short else moved[joint] + np.array([0.0, body.spacing, 0.0])
+            number[joint] = result.add(moved[joint], tail, number[parent], self.chains[joint])
+            result.reach[-1] = self.reach[joint]
+        return result
 
 
 def skeleton_of(tree: BranchTree, diagonal: float, floor: float, *, coarseness: float = 1.0) -> Skeleton:
