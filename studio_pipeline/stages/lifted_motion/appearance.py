@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 
 import cv2
@@ -46,13 +47,19 @@ class Appearance:
         self, character: Character, camera: CameraPath, frame: np.ndarray, mask: np.ndarray, *, samples: int = SAMPLES
     ) -> None:
         """Fit the light to index 0: ``frame`` [H, W, 3] uint8 and ``mask`` [H, W] bool show the rest pose."""
-        self.character, self.samples = character, samples
+        self.character, self.samples, self.view = character, samples, camera
         self.camera = camera.resized(camera.width * samples, camera.height * samples)
         self.groups = normal_groups(character)
         self.atlas = self._filtered_atlas()
         self.light = np.zeros((9, 3))
         self.light[0] = 1.0 / FACTORS[0]
         self._fit(frame, mask)
+
+    def at_size(self, width: int, height: int) -> Appearance:
+        """The same look at another picture size, one sample a pixel."""
+        other = copy.copy(self)
+        other.samples, other.camera = 1, self.view.resized(width, height)
+        return other
 
     def _raster(self, vertices: np.ndarray, frame: int) -> Raster:
         return rasterize(vertices[None].astype(np.float32), self.character.faces, self.camera.at([frame]))

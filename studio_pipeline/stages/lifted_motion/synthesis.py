@@ -29,11 +29,13 @@ from studio_pipeline.stages.lifted_motion.kinematics import (
     project_with_jacobian,
 )
 from studio_pipeline.stages.lifted_motion.priors import Priors, solve_frames
+from studio_pipeline.stages.lifted_motion.search import Probe, best_turn
 
 __all__ = ["Fitter", "Round"]
 
 MARGIN = 5  # [px] between the mask and what is taken for background
 COASTING = 0.7  # share of the last step that is expected again
+MISSING = 0.04  # part of the mask that may stay unexplained before limbs are searched for
 LONGEST_TURN = 0.6  # of one step [rad]
 
 
@@ -101,7 +103,8 @@ class Fitter:
         corners = character.faces[observations.track_faces]
         self.track_moments = bind_points(self.vertices, self.weights, corners, observations.track_barycentrics)
         self.priors = self._priors()
-        self.per_sample = 1.0  # information of one sample
+        self.given_up = 0.0  # unexplained part of the mask at which the last search found nothing
+        self.probe = Probe(self.appearance, observations.masks, clip.frames, [f.background for f in self.frames])
 
     def _priors(self) -> Priors:
         settings, joints = self.settings, self.skeleton.count
@@ -236,13 +239,64 @@ class Fitter:
                 late = turn / max(rounds - 1, 1)
                 alone = float(turn > 1)  # first what moved between the frames, then what the render says
                 how = Round(reach=12.0 * (1.0 - late) + 4.0 * late, flow=alone, contour=alone)
-                seen = self.equations(index, pose, how)
-                if carried is not None:
-                    self._add_carried(seen, index, pose, carried, how.reach, 1.0 - 0.95 * late)
-                diagonal, value = self.priors.one(pose, last, before)
-                pose = self._stepped(pose, np.linalg.solve(seen.matrix + np.diag(diagonal), seen.value + value))
-            poses.append(pose)
+                pose = self._one(index, pose, last, before, how, carried if late < 1.0 else None, 1.0 - 0.95 * late)
+            poses.append(self._found_again(index, pose))
             progress(index / len(self.frames))
+        return self._looked_back(poses)
+
+    def _one(
+        self,
+        index: int,
+        pose: Pose,
+        last: Pose,
+        before: Pose,
+        how: Round,
+        carried: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None,
+        share: float = 0.0,
+    ) -> Pose:
+        """One round on one frame, given the two frames before it."""
+        seen = self.equations(index, pose, how)
+        if carried is not None:
+            self._add_carried(seen, index, pose, carried, how.reach, share)
+        diagonal, value = self.priors.one(pose, last, before)
+        return self._stepped(pose, np.linalg.solve(seen.matrix + np.diag(diagonal), seen.value + value))
+
+    def _polished(self, index: int, pose: Pose) -> Pose:
+        """A few rounds from a new start, which itself is what is expected."""
+        start = pose
+        for reach in (8.0, 6.0, 4.0, 4.0):
+            pose = self._one(index, pose, start, start, Round(reach=reach, track=0.3))
+        return pose
+
+    def _found_again(self, index: int, pose: Pose) -> Pose:
+        """Where part of the mask is unexplained, try turns of limbs; the pose that explains the frame best."""
+        if self.frames[index].contour is None:
+            return pose
+        cost, missing = self.probe.cost(self.vertices_of(pose), index)
+        if missing < max(MISSING, self.given_up):
+            return pose
+        axis = self.camera.world_to_camera[index, 2, :3]
+        found, least = best_turn(self.probe, self.skeleton, self.vertices, self.weights, pose, index, axis)
+        if least < cost:
+            found = self._polished(index, found)
+            polished, left = self.probe.cost(self.vertices_of(found), index)
+            if polished < 0.9 * cost:
+                self.given_up = 0.0
+                return found
+        self.given_up = missing + 0.5 * MISSING  # not worth another try until it gets worse
+        return pose
+
+    def _looked_back(self, poses: list[Pose]) -> list[Pose]:
+        """A limb found again late was somewhere before: start bad frames from the frame after them."""
+        for index in range(len(poses) - 2, 0, -1):
+            if self.frames[index].contour is None:
+                continue
+            cost, missing = self.probe.cost(self.vertices_of(poses[index]), index)
+            if missing < MISSING:
+                continue
+            other = self._polished(index, poses[index + 1])
+            if self.probe.cost(self.vertices_of(other), index)[0] < 0.9 * cost:
+                poses[index] = other
         return poses
 
     def together(self, poses: list[Pose], progress: Callable[[float], None]) -> list[Pose]:
