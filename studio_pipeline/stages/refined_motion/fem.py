@@ -21,7 +21,7 @@ from studio_pipeline.stages.base import StageContext, StageResult
 from studio_pipeline.stages.refined_motion.judge import Report, judge, measure
 from studio_pipeline.stages.refined_motion.settings import FemSettings
 
-__all__ = ["RefineResult", "refine", "run"]
+__all__ = ["RefineResult", "build_simulation", "refine", "run"]
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def refine(
     settings = settings or FemSettings()
     if len(solid.surface_tets) != len(character.vertices) or rig.weights.shape[0] != len(character.vertices):
         raise InputError("was made for another surface than this character's", where="solid or rig")
-    simulation = _simulation(rig, solid, motion, settings)
+    simulation = build_simulation(rig, solid, motion, settings)
     trajectory = simulation.run(lambda fraction: progress(0.9 * fraction, "simulating"))
     skinned = pose_vertices(character.vertices, rig.weights, skinning_transforms(rig, motion))
     refined = embed(solid, character.vertices, trajectory.positions)
@@ -68,7 +68,12 @@ def refine(
     return RefineResult(points=points, skinned=skinned, trajectory=trajectory, report=report)
 
 
-def _simulation(rig: Rig, solid: Solid, motion: Motion, settings: FemSettings) -> Simulation:
+def build_simulation(rig: Rig, solid: Solid, motion: Motion, settings: FemSettings) -> Simulation:
+    """The solid with its material and its ties to the rig, ready to run.
+
+    Raises:
+        InputError: See `refine`.
+    """
     drive, held = Drive.build(rig, motion, solid)
     topology = Topology.build(solid.vertices, solid.tets)
     sizes = np.cbrt(topology.vertex_volumes())
