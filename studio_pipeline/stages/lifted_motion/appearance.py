@@ -72,7 +72,8 @@ class Appearance:
         if not len(seen):
             return atlas
         a, b, c = (self.character.uv[self.character.faces[seen, k]] * atlas.shape[1::-1] for k in range(3))
-        texels = 0.5 * np.abs(np.cross(b - a, c - a)).sum()
+        (ux, uy), (vx, vy) = (b - a).T, (c - a).T
+        texels = 0.5 * np.abs(ux * vy - uy * vx).sum()
         ratio = float(np.sqrt(texels / max((faces >= 0).sum(), 1)))
         return cv2.GaussianBlur(atlas, (0, 0), 0.4 * ratio) if ratio > 1.5 else atlas
 

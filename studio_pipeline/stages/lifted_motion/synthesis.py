@@ -279,7 +279,7 @@ class Fitter:
         found, least = best_turn(self.probe, self.skeleton, self.vertices, self.weights, pose, index, axis)
         if least < cost:
             found = self._polished(index, found)
-            polished, left = self.probe.cost(self.vertices_of(found), index)
+            polished, _ = self.probe.cost(self.vertices_of(found), index)
             if polished < 0.9 * cost:
                 self.given_up = 0.0
                 return found
