@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from studio_pipeline.geometry.rotations import matrix_to_sixd, sixd_to_matrix
-from studio_pipeline.geometry.skinning import posed_world
+from studio_pipeline.geometry.skinning import posed_world, skinning_transforms
 from studio_pipeline.physics.topology import connected_parts
 from studio_pipeline.schema.errors import InputError
 from studio_pipeline.schema.records import Motion, Rig, Solid
@@ -61,8 +61,11 @@ class Drive:
             raise InputError(f"belongs to another rig than the one of {joints} joints", where="lifted motion or solid")
         if motion.frame_count == 0:
             raise InputError("has no frames", where="lifted motion")
-        if not (np.isfinite(motion.rotations).all() and np.isfinite(motion.translations).all()):
-            raise InputError("has joint rotations or translations that are not finite", where="lifted motion")
+        with np.errstate(invalid="ignore", divide="ignore"):
+            sound = np.isfinite(skinning_transforms(rig, motion)).all((1, 2, 3))
+        if not sound.all():
+            frame = motion.first_frame + int(np.flatnonzero(~sound)[0])
+            raise InputError("has joint rotations or translations that are not finite", where=f"motion, frame {frame}")
         held, weights = driving_weights(solid)
         return cls(rig, motion, solid.vertices.astype(np.float64), weights), held
 

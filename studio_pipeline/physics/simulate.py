@@ -118,11 +118,8 @@ class Simulation:
         if options.newton.gravity or options.newton.ground is not None:
             self._advance(0.0, 0.0, STATIC_STEP, 0)
             self.v[:] = 0.0
-        if not self._solved:
-            # An unsettled start shows in the first frame's report; the preroll may still settle it.
-            self._halved = True
         for _ in range(options.preroll):
-            self._solved = True
+            self._solved = True  # what counts for index 0 is the last step before it
             self._advance(0.0, 0.0, 1.0 / options.fps, 0)
 
     def _frame(self, frame: int) -> None:

@@ -157,13 +157,15 @@ def test_the_stage_writes_its_payload_and_gives_every_verdict(tmp_path: Path) ->
         assert (first.out / name).read_bytes() == (second.out / name).read_bytes(), name
 
 
-@pytest.mark.parametrize("what", ["nan", "joints", "surface", "volume", "empty"])
+@pytest.mark.parametrize("what", ["nan", "degenerate", "joints", "surface", "volume", "empty"])
 def test_bad_input_is_one_clear_line(what: str) -> None:
     motion, solid, character = swing(4), SOLID, CHARACTER
     if what == "nan":
         rotations = motion.rotations.copy()
         rotations[2, 1, 0] = np.nan
         motion = replace(motion, rotations=rotations)
+    elif what == "degenerate":
+        motion = replace(motion, rotations=np.zeros_like(motion.rotations))
     elif what == "joints":
         motion = swing(4, joints=3)
     elif what == "surface":

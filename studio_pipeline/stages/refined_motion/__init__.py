@@ -35,5 +35,4 @@ STAGE = Stage(
     },
     default="fem",
     checks=("no_inverted_tetrahedra", "finite", "solver_converged", "no_new_self_intersections"),
-    uses_gpu=True,
 )
