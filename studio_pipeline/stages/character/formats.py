@@ -56,7 +56,9 @@ def input_files(path: Path) -> list[Path]:
 
         found = obj_files(path)
     else:
-        from studio_pipeline.stages.character.source_usd import usd_files
+        from studio_pipeline.stages.character.source_usd_files import usd_files
+        from studio_pipeline.stages.character.usd_preflight import preflight
 
+        preflight(path)
         found = usd_files(path)
     return list(dict.fromkeys([path, *found]))

@@ -11,11 +11,12 @@ import numpy as np
 from studio_pipeline.geometry.meshes import corner_faces, unify_corners
 from studio_pipeline.schema.errors import InputError
 from studio_pipeline.stages.character.model import MAX_FACES, MAX_VERTICES, Model, Part, clean_part
-from studio_pipeline.stages.character.source_usd_files import open_stage, usd_files
+from studio_pipeline.stages.character.source_usd_files import open_stage, readable
 from studio_pipeline.stages.character.source_usd_materials import UsdMaterials
 from studio_pipeline.stages.character.source_usd_skel import Skeletons
+from studio_pipeline.stages.character.usd_preflight import preflight
 
-__all__ = ["read_usd", "usd_files"]
+__all__ = ["read_model_here", "read_usd"]
 
 MAX_PRIMS = 100_000
 
@@ -26,6 +27,17 @@ def read_usd(path: Path) -> Model:
     Raises:
         InputError: The file is malformed, composes files outside its folder, or holds no meshes.
     """
+    preflight(path)
+    return read_model_here(path)
+
+
+def read_model_here(path: Path) -> Model:
+    """`read_usd` without the trial in a process of its own."""
+    with readable(path):
+        return _read(path)
+
+
+def _read(path: Path) -> Model:
     from pxr import Usd, UsdGeom
 
     stage = open_stage(path)

@@ -4,26 +4,44 @@ from __future__ import annotations
 
 import re
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from studio_pipeline.geometry.gltf.files import MAX_FILE_BYTES, MissingFileError, folder_file, read_capped
 from studio_pipeline.schema.errors import InputError
 
-__all__ = ["asset_bytes", "open_stage", "usd_files"]
+__all__ = ["asset_bytes", "open_stage", "readable", "usd_files"]
 
 MAX_LAYERS = 64
 _DO = "copy the file into the character's own folder and refer to it relatively"
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Turn what pxr raises on broken files, often only when a value is asked for, into one clear error.
+
+    Raises:
+        InputError: The block failed inside pxr or on values that it decoded.
+    """
+    from pxr import Tf
+
+    try:
+        yield
+    except (Tf.ErrorException, RuntimeError, TypeError, ValueError) as error:
+        # pxr says where in its own sources it was; what went wrong comes after.
+        what = (str(error).strip().splitlines() or [""])[-1].split(" : '")[-1].strip(" '")[:200]
+        raise InputError(
+            f"is no readable USD file ({what or type(error).__name__})", where=path, do="export the character again"
+        ) from error
 
 
 def _layer(path: Path) -> Any:
     """One layer, nothing that it refers to."""
     from pxr import Sdf
 
-    try:
-        layer = Sdf.Layer.FindOrOpen(str(path))
-    except Exception as error:  # pxr raises several kinds for broken files
-        raise InputError(f"is no readable USD file ({error})", where=path, do="export the character again") from error
+    layer = Sdf.Layer.FindOrOpen(str(path))
     if layer is None:
         raise InputError("is no readable USD file", where=path, do="export the character again")
     return layer
@@ -67,7 +85,11 @@ def usd_files(path: Path) -> list[Path]:
     Raises:
         InputError: One lies elsewhere, a layer is missing, or the file is unreadable.
     """
-    path = Path(path)
+    with readable(Path(path)):
+        return _walk(Path(path))
+
+
+def _walk(path: Path) -> list[Path]:
     _check_size(path)
     root, packed = path.parent, path.suffix.lower() == ".usdz"
     layers: list[Path] = [path]
@@ -119,10 +141,7 @@ def open_stage(path: Path) -> Any:
     from pxr import Usd
 
     usd_files(path)
-    try:
-        stage = Usd.Stage.Open(_layer(path))
-    except Exception as error:  # pxr raises several kinds for broken files
-        raise InputError(f"does not compose ({error})", where=path, do="export the character again") from error
+    stage = Usd.Stage.Open(_layer(path))
     if stage is None:
         raise InputError("does not compose", where=path, do="export the character again")
     return stage
