@@ -75,12 +75,8 @@ def test_unseen_frame_is_carried(twin) -> None:
 
 def test_one_frame_is_the_rest_pose(twin) -> None:
     character, rig, camera, clip, observations, _ = twin
-    short = dataclasses.replace(
-        observations,
-        masks=observations.masks[:1],
-        tracks=observations.tracks[:1],
-        visibility=observations.visibility[:1],
-    )
+    first = {name: getattr(observations, name)[:1] for name in ("masks", "tracks", "visibility")}
+    short = dataclasses.replace(observations, **first)
     result = lift(character, rig, camera.at([0]), dataclasses.replace(clip, frames=clip.frames[:1]), short, QUICK)
     np.testing.assert_allclose(posed(character, rig, result.motion)[0], character.vertices, atol=1e-6)
 
@@ -106,10 +102,8 @@ def test_records_that_do_not_belong_together_are_refused(twin) -> None:
 
 @pytest.mark.slow
 def test_stage_gives_the_same_bytes_twice(twin, tmp_path: Path) -> None:
-    character, rig, camera, clip, observations, _ = twin
-    records = {
-        "character": character, "rig": rig, "canonical_view": camera, "reference_clip": clip, "observations": observations,
-    }  # fmt: skip
+    names = ("character", "rig", "canonical_view", "reference_clip", "observations")
+    records = dict(zip(names, twin, strict=False))
     inputs = {}
     for name, record in records.items():
         inputs[name] = tmp_path / name
