@@ -164,7 +164,11 @@ def _shown(value: Any) -> str:
 def _explain(error: ValidationError, node: YamlNode) -> list[tuple[int, str]]:
     """Line and text of each problem of a shot."""
     found: list[tuple[int, str]] = []
-    for item in error.errors(include_url=False):
+    problems = error.errors(include_url=False)
+    if all(item["loc"] for item in problems) and not {"character", "cast"} & set(node.children):
+        # The shot as a whole is only looked at when its fields are right: say at once what it will miss.
+        found.append((node.line, f"field 'character' is missing: expected {_EXPECTED['character']}"))
+    for item in problems:
         loc = item["loc"]
         # pydantic puts the names of validators and unions between the fields: they are no keys of the file.
         line = node.line_of(tuple(step for step in loc if isinstance(step, int) or not re.search(r"[\[(]", step)))

@@ -146,7 +146,7 @@ def _gait(actor: Actor, gait: str, *, period: float, swing: float, flex: float, 
         for limb in pair:
             own = phase + _leg_phase(actor, index, limb, gait)
             lifted = np.maximum(0.0, np.cos(own + 0.25)) ** 1.4
-            actor.leg(limb, amount * np.sin(own), flex * _DEG * min(e, 1.3) * lifted + 4.0 * _DEG)
+            actor.leg(limb, amount * np.sin(own), flex * _DEG * min(e, 1.3) * lifted + 4.0 * _DEG, lift=0.3)
     if not plan.legs:
         _waddle(actor, phase)
     step = np.sin(phase)

@@ -19,7 +19,6 @@ from studio_pipeline.stages.takes.bodyplan import BodyPlan, Limb
 __all__ = ["EASE_FRAMES", "Actor", "keyed"]
 
 EASE_FRAMES = 6  # indices 1 to 6 ease out of the rest pose
-_REACH = 1.25  # rad; no joint turns farther than this from where its performance's base pose has it, times energy
 
 
 def keyed(u: np.ndarray, keys: list[tuple[float, float]]) -> np.ndarray:
@@ -91,14 +90,26 @@ class Actor:
 
     # -- legs and arms
 
-    def leg(self, limb: Limb, swing: np.ndarray | float, flex: np.ndarray | float, *, level: float = 0.85) -> None:
-        """Swing a leg forward, flex its knee, keep its foot level by ``level`` of what they turned."""
+    def leg(
+        self,
+        limb: Limb,
+        swing: np.ndarray | float,
+        flex: np.ndarray | float,
+        *,
+        level: float = 0.85,
+        lift: float = 0.0,
+    ) -> None:
+        """Swing a leg forward and flex its knee [rad].
+
+        The foot is kept level by ``level`` of what they turned; the thigh rises by ``lift`` of the flexion, so that
+        the foot goes up rather than back.
+        """
         hip, knee, foot = leg_joints(limb)
         swing, flex = np.asarray(swing, dtype=np.float64), np.asarray(flex, dtype=np.float64)
-        self.turn(limb.joints[hip], -self.plan.left, swing)
-        total = swing
+        way = _knee_way(limb, knee, self.plan) if knee >= 0 else 1.0
+        total = swing + lift * way * flex
+        self.turn(limb.joints[hip], -self.plan.left, total)
         if knee >= 0:
-            way = _knee_way(limb, knee, self.plan)
             self.turn(limb.joints[knee], self.plan.left, way * flex)
             total = total - way * flex
             middle = range(knee + 1, foot if foot > 0 else knee + 1)
