@@ -29,7 +29,7 @@ class Branch:
 
     def reverse(self) -> Branch:
         """The same path walked the other way."""
-        return Branch(ends=self.ends[::-1], points=self.points[::-1], radius=self.radius[::-1])
+        return Branch(ends=(self.ends[1], self.ends[0]), points=self.points[::-1], radius=self.radius[::-1])
 
 
 @dataclass(kw_only=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from scipy import ndimage
 
@@ -30,7 +32,7 @@ def envelope_surface(
     from skimage.measure import marching_cubes
 
     distance = np.full(body.mask.shape, 4.0 * body.spacing)
-    near = ndimage.binary_dilation(body.mask, np.ones((3, 3, 3), dtype=bool), iterations=2)
+    near: Any = ndimage.binary_dilation(body.mask, np.ones((3, 3, 3), dtype=bool), iterations=2)
     if len(faces):
         queries = np.ascontiguousarray(body.points(np.argwhere(near)))
         squared = igl.point_mesh_squared_distance(
@@ -40,8 +42,8 @@ def envelope_surface(
     signed = np.where(body.solid, -distance, distance)
     sheet = body.mask & ~body.solid
     if sheet.any():
-        thick = (ndimage.distance_transform_edt(~sheet) - _SHEET_RADIUS) * body.spacing
-        signed = np.minimum(signed, thick)
+        apart: Any = ndimage.distance_transform_edt(~sheet)
+        signed = np.minimum(signed, (apart - _SHEET_RADIUS) * body.spacing)
     points, triangles, _, _ = marching_cubes(signed, offset)
     points = body.origin + points.astype(np.float64) * body.spacing
     triangles = triangles.astype(np.int64)

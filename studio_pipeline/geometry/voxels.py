@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import ndimage, sparse
@@ -134,7 +135,8 @@ def voxelise(
     mask = _bridge(real, longest_bridge / spacing)
     if mirrored:
         mask |= mask[::-1]
-    depth = (ndimage.distance_transform_edt(mask) - 0.5) * spacing
+    distance: Any = ndimage.distance_transform_edt(mask)
+    depth = (distance - 0.5) * spacing
     depth = np.where(mask, depth, 0.0)
     return VoxelBody(origin=origin, spacing=spacing, mask=mask, depth=depth, solid=solid, real=real)
 
@@ -159,9 +161,12 @@ def _fill(
     solid = _inside(vertices, oriented, origin, spacing, skin)
     if mirrored:
         solid, skin = solid | solid[::-1], skin | skin[::-1]
+    near: Any = ndimage.binary_dilation(solid, _FULL)
     # The skin of thick parts would glue close limbs together: keep it only where nothing is filled nearby.
-    sheet = skin & ~ndimage.binary_dilation(solid, _FULL)
-    sheet = ndimage.binary_dilation(sheet, _FULL, iterations=2) & skin if sheet.any() else sheet
+    sheet = skin & ~near
+    if sheet.any():
+        wider: Any = ndimage.binary_dilation(sheet, _FULL, iterations=2)
+        sheet = wider & skin
     return origin, solid | sheet, solid
 
 
@@ -191,10 +196,12 @@ def _inside(
 
 def _bridge(mask: np.ndarray, longest: float) -> np.ndarray:
     """Join separate pieces by the shortest straight rows of cells (a minimum spanning tree over the gaps)."""
-    labels, count = ndimage.label(mask, _FULL)
+    labelled: Any = ndimage.label(mask, _FULL)
+    labels, count = labelled
     if count <= 1:
         return mask
-    distance, nearest = ndimage.distance_transform_edt(~mask, return_indices=True)
+    transformed: Any = ndimage.distance_transform_edt(~mask, return_indices=True)
+    distance, nearest = transformed
     owner = labels[tuple(nearest)]
     rows = []
     for axis in range(3):

@@ -129,9 +129,8 @@ def test_a_mirrored_body_gets_a_mirrored_rig() -> None:
     ]
     assert sum("leg_l" in name for name in rig.names) >= 2 and sum("limb_r" in name for name in rig.names) >= 2
     twin = np.argmin(np.linalg.norm(mesh.vertices[:, None] * flip - mesh.vertices[None], axis=2), axis=1)
-    assert (
-        np.abs(rig.weights[twin][:, partner] - rig.weights).max() < 0.12
-    )  # vertices are mirrored but for their normals
+    difference = np.abs(rig.weights[twin][:, partner] - rig.weights)  # the triangles are not mirrored: nor the normals
+    assert difference.max() < 0.25 and difference.mean() < 2e-3
 
 
 def test_weights_do_not_cross_the_gap_between_legs() -> None:
@@ -157,6 +156,7 @@ def test_a_blob_gets_a_spine_that_bends() -> None:
     assert np.ptp(rig.weights, axis=0).min() > 0.3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [0.01, 100.0])
 def test_units_change_nothing(scale: float) -> None:
     mesh = biped()
@@ -206,7 +206,12 @@ def hostile() -> dict[str, trimesh.Trimesh]:
     }
 
 
-@pytest.mark.parametrize("name", sorted(hostile()))
+QUICK = ("plane", "degenerate", "line")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[] if n in QUICK else [pytest.mark.slow]) for n in sorted(hostile())]
+)
 def test_every_mesh_gets_a_usable_rig(name: str) -> None:
     mesh = hostile()[name]
     rig, _ = build_rig(mesh.vertices, mesh.faces)

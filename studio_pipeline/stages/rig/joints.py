@@ -49,10 +49,9 @@ class Skeleton:
         distance, nearest = cKDTree(places).query(joints)
         lost = distance > min(1.2 * body.spacing, _STRAY)
         moved = np.where(lost[:, None], places[nearest], joints)
-        tails = [
-            next((moved[k] for k in np.flatnonzero(lost) if np.array_equal(joints[k], tail)), tail)
-            for tail in self.tails
-        ]
+        tails = list(self.tails)
+        for joint in np.flatnonzero(lost):
+            tails = [moved[joint] if np.array_equal(joints[joint], tail) else tail for tail in tails]
         result, number = Skeleton(), {-1: -1}
         for joint, parent in enumerate(self.parents):
             short = np.linalg.norm(tails[joint] - moved[joint]) < 0.5 * body.spacing

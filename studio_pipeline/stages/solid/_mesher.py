@@ -1,7 +1,7 @@
 """Runs fTetWild once, in a process that may be killed: ``python -m ..._mesher input.npz output.npz``.
 
 Input: vertices [N, 3] float64, faces [M, 3] int32, epsilon and edge_length (shares of the diagonal), cpu_s.
-Output: vertices [P, 3] float64, tets [E, 4] int32.
+Output: vertices [P, 3] float64, tets [E, 4] int32, reproducible (bool).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from studio_pipeline.schema.arrays import load_arrays, save_arrays
+from studio_pipeline.stages.solid._seed import fix_random_device
 
 __all__ = ["main"]
 
@@ -27,9 +28,10 @@ def main(source: Path, target: Path) -> None:
         resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
     except ImportError:
         pass
-    import wildmeshing
+    from wildmeshing import wildmeshing
 
-    # One thread: with more the result differs from run to run.
+    # Constant entropy and one thread: else the result differs from run to run.
+    reproducible = fix_random_device(Path(wildmeshing.__file__))
     mesher = wildmeshing.Tetrahedralizer(
         epsilon=data["epsilon"].item(), edge_length_r=data["edge_length"].item(), max_threads=1
     )
@@ -37,7 +39,12 @@ def main(source: Path, target: Path) -> None:
     mesher.set_mesh(np.ascontiguousarray(data["vertices"], dtype=np.float64), data["faces"].astype(np.int32))
     mesher.tetrahedralize()
     vertices, tets = mesher.get_tet_mesh()[:2]
-    save_arrays(target, vertices=np.asarray(vertices, dtype=np.float64), tets=np.asarray(tets, dtype=np.int32))
+    save_arrays(
+        target,
+        vertices=np.asarray(vertices, dtype=np.float64),
+        tets=np.asarray(tets, dtype=np.int32),
+        reproducible=np.array(reproducible),
+    )
 
 
 if __name__ == "__main__":

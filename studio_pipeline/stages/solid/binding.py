@@ -49,7 +49,7 @@ def carry_weights(
         pair = (np.r_[row, col], np.r_[col, row])
         links = sparse.csr_matrix((np.ones(2 * len(row)), pair), shape=(len(vertices),) * 2)
         links.data[:] = 1.0
-        laplace = sparse.diags(np.asarray(links.sum(1)).ravel()) - links
+        laplace = sparse.csr_matrix(sparse.diags(np.asarray(links.sum(1)).ravel()) - links)
         carried[inner] = splu(laplace[inner][:, inner].tocsc()).solve(-(laplace[inner][:, outer] @ carried[outer]))
     carried = np.maximum(carried, 0.0)
     return (carried / carried.sum(1, keepdims=True)).astype(np.float32)

@@ -83,4 +83,4 @@ def build_solid(character: Character, rig: Rig, settings: SolidSettings | None =
         vertex_weights=weights,
     )
     volume = float(body.solid.sum()) * body.spacing**3 * scale**3
-    return BuiltSolid(solid, Measured(attempts=mesh.attempts, distance=distance * scale, winding_volume=volume))
+    return BuiltSolid(solid, Measured(mesh.attempts, mesh.reproducible, distance * scale, volume))

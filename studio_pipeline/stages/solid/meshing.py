@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 import tempfile
@@ -30,6 +31,7 @@ class TetMesh:
     vertices: np.ndarray  # [P, 3] float64
     tets: np.ndarray  # [E, 4] int64, positive volumes
     attempts: int
+    reproducible: bool  # whether another run gives the same bytes
 
 
 def tetrahedralise(
@@ -67,7 +69,7 @@ def tetrahedralise(
             epsilon, edge = 1.8 * epsilon, 1.4 * edge
             continue
         count = len(mesh[1])
-        best = _nearer(best, TetMesh(mesh[0], mesh[1], attempt), low, high)
+        best = _nearer(best, TetMesh(*mesh[:2], attempts=attempt, reproducible=mesh[2]), low, high)
         if settings.edge_length is not None or low <= count <= high:
             break
         wanted = 0.7 * high if count > high else 1.4 * low
@@ -87,8 +89,8 @@ def tetrahedralise(
 
 def mesh_once(
     vertices: np.ndarray, faces: np.ndarray, *, epsilon: float, edge_length: float, timeout_s: float
-) -> tuple[tuple[np.ndarray, np.ndarray] | None, str]:
-    """One run of fTetWild: vertices [P, 3] and tets [E, 4] of positive volume, or None and why."""
+) -> tuple[tuple[np.ndarray, np.ndarray, bool] | None, str]:
+    """One run of fTetWild: vertices [P, 3], tets [E, 4] of positive volume, reproducible; or None and why."""
     with tempfile.TemporaryDirectory(prefix="ftetwild-") as folder:
         source, target = Path(folder, "surface.npz"), Path(folder, "tets.npz")
         save_arrays(
@@ -114,7 +116,7 @@ def mesh_once(
     points, tets = data["vertices"], data["tets"].astype(np.int64)
     if len(tets) == 0 or not np.isfinite(points).all():
         return None, "empty result"
-    return _positive(points, tets), ""
+    return (*_positive(points, tets), bool(data["reproducible"].item())), ""
 
 
 def _positive(points: np.ndarray, tets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -133,4 +135,4 @@ def _nearer(old: TetMesh | None, new: TetMesh, low: int, high: int) -> TetMesh:
         return max(low / len(mesh.tets), len(mesh.tets) / high, 1.0)
 
     kept = new if miss(new) <= miss(old) else old
-    return TetMesh(kept.vertices, kept.tets, new.attempts)
+    return dataclasses.replace(kept, attempts=new.attempts)

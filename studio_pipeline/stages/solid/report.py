@@ -13,7 +13,7 @@ from studio_pipeline.stages.base import StageResult, Verdict
 
 __all__ = ["Measured", "report"]
 
-_EMBED_BOUND = 0.02  # of the diagonal
+_EMBED_BOUND = 0.03  # of the diagonal
 _VOLUME_BOUNDS = (0.85, 1.3)
 _OWNS = 0.05  # a joint whose largest weight is below this needs no tetrahedron
 
@@ -23,6 +23,7 @@ class Measured:
     """What the making of a solid tells about it."""
 
     attempts: int  # runs of the mesher
+    reproducible: bool  # whether the mesher could be kept from drawing random numbers
     distance: np.ndarray  # [V] float64 [m], how far each skin vertex lies outside of the solid
     winding_volume: float  # [m^3] inside of the skin by winding number
 
@@ -42,6 +43,7 @@ def report(character: Character, rig: Rig, solid: Solid, measured: Measured, out
         "tets": len(solid.tets),
         "vertices": len(solid.vertices),
         "attempts": measured.attempts,
+        "reproducible": measured.reproducible,
         "embed_distance_max": round(float(measured.distance.max()) / character.diagonal, 5),
         "embed_outside_fraction": round(float((measured.distance > 0.0).mean()), 4),
         "extrapolation_max": round(float(np.abs(solid.surface_barycentrics).max()), 3),
