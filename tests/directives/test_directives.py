@@ -40,10 +40,14 @@ def test_the_taxonomy_is_complete_and_closed() -> None:
 @pytest.mark.parametrize(
     ("brief", "expected"),
     [
-        ("Pip walks on the spot, cheerful.", {"motion.performance": "walk", "motion.path": "in_place", "subject.mood": "happy"}),
+        ("Pip walks on the spot, cheerful.", {
+            "motion.performance": "walk", "motion.path": "in_place", "subject.mood": "happy",
+        }),
         ("She is waving", {"motion.performance": "wave"}),
         ("hopping, hopped, hops", {"motion.performance": "hop"}),
-        ("He looks around the forest at night", {"motion.performance": "look_around", "environment.place": "forest", "environment.time": "night"}),
+        ("He looks around the forest at night", {
+            "motion.performance": "look_around", "environment.place": "forest", "environment.time": "night",
+        }),
         ("pan left, Focus-Lines", {"camera.move": "pan_left", "vfx.impact": "focus_lines"}),
         ("no camera move", {"camera.move": "fix"}),
         ("not running but walking", {"motion.performance": "walk"}),
@@ -51,8 +55,8 @@ def test_the_taxonomy_is_complete_and_closed() -> None:
         ("without rain or snow", {}),
         ("a rainbow on the runway, a pancake, the candlewick", {}),
         ("走る。つけパン、集中線、2コマ打ち、オバケ、入射光", {
-            "motion.performance": "run", "camera.move": "follow_pan", "vfx.impact": "focus_lines", "motion.timing": "twos",
-            "vfx.optical": "smear", "style.light": "shafts",
+            "motion.performance": "run", "camera.move": "follow_pan", "vfx.impact": "focus_lines",
+            "motion.timing": "twos", "vfx.optical": "smear", "style.light": "shafts",
         }),
         ("止め、BG送り", {"motion.performance": "hold", "camera.move": "slide_right"}),
         ("パンダのパンフレット", {}),

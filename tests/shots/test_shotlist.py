@@ -99,7 +99,7 @@ def test_names_line_field_and_expectation(tmp_path: Path, line: str, expected: s
     ), found
 
 
-@pytest.mark.parametrize("code", ["../x", "a/b", "", "-a", "a b", '"a\\u0007"', '"a\\nb"', "a" * 65, "ａ"])
+@pytest.mark.parametrize("code", ["../x", "a/b", "", "-a", "a b", '"a\\u0007"', '"a\\nb"', "a" * 65, "\uff41"])
 def test_refuses_codes_that_are_no_names(tmp_path: Path, code: str) -> None:
     text = f"- show: a\n  sequence: b\n  shot: {code if code.startswith(chr(34)) else repr(code)}\n  character: p\n"
     assert any(entry.startswith(":3:") and "field 'shot'" in entry for entry in problems(tmp_path, text))

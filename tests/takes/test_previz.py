@@ -116,7 +116,7 @@ def test_legs_swing_against_each_other_and_arms_against_legs(bodies, view, direc
 
 
 def test_a_foot_on_the_ground_moves_back_and_a_lifted_one_forward(bodies, view, directed) -> None:
-    rig, character, result = acted(bodies, view, directed, "biped", "walk", frames=60)
+    rig, _, result = acted(bodies, view, directed, "biped", "walk", frames=60)
     ahead = feet(result, rig, (5, 8), np.array([0.0, 0, 1]))
     height = feet(result, rig, (5, 8), np.array([0.0, 1, 0]))
     speed = np.diff(ahead, axis=0)[8:]
@@ -250,3 +250,26 @@ def test_keyed_passes_through_its_keys_without_overshoot() -> None:
     assert np.allclose(keyed(np.array([k for k, _ in keys]), keys), [v for _, v in keys])
     dense = keyed(np.linspace(-0.5, 1.5, 400), keys)
     assert abs(dense.min() + 1.0) < 1e-3 and abs(dense.max() - 2.0) < 1e-3 and dense[0] == 0.0 and dense[-1] == 0.5
+
+
+def test_ears_are_no_arms(bodies) -> None:
+    ears = [(2, (side * 0.08, 1.86, 0), (side * 0.12, 2.1, 0), 0.03) for side in (1, -1)]
+    rig, character = bodies("biped", more=ears)
+    plan = body_plan(rig, character.vertices)
+    assert len(plan.arms) == 1 and {limb.joints[0] for limb in plan.loose} == {13, 14} and plan.head == (2,)
+
+
+def test_feet_that_hang_on_the_root_go_with_their_shins(bodies, view, directed) -> None:
+    rig, character = bodies("biped", parents={5: 0, 8: 0})
+    plan = body_plan(rig, character.vertices)
+    assert {(joint, leader, foot) for joint, leader, foot in plan.followers} == {(5, 4, True), (8, 7, True)}
+    camera, ask = view(character, T), directed({"motion.performance": "run"})
+    options = {"fps": Fraction(24), "frame_count": T, "first_frame": 1, "seed": 1}
+    posed = act(rig, character.vertices, camera, ask, **options).vertices
+    for shin, foot in ((4, 5), (7, 8)):
+        ends = [character.vertices[rig.weights[:, joint] > 0.5] for joint in (shin, foot)]
+        first = np.linalg.norm(ends[0][:, None] - ends[1][None], axis=-1)
+        a, b = np.unravel_index(first.argmin(), first.shape)
+        moved = [posed[:, rig.weights[:, joint] > 0.5] for joint in (shin, foot)]
+        gap = np.linalg.norm(moved[0][:, a] - moved[1][:, b], axis=-1)
+        assert gap.max() < first.min() + 0.09  # they stay joined at the ankle

@@ -62,6 +62,7 @@ class BodyPlan:
     arms: tuple[tuple[Limb, Limb], ...]
     wings: tuple[tuple[Limb, Limb], ...]
     loose: tuple[Limb, ...]
+    followers: tuple[tuple[int, int, bool], ...]  # joint, the limb's last joint that it goes with, whether it's a foot
     height: float  # [m]
     diagonal: float  # [m]
     upright: bool  # the trunk stands rather than lies
@@ -187,10 +188,15 @@ class _Finder:
         single: list[Limb] = []
         paths: list[list[int]] = []
         self._walk(body, [body], pairs, single, paths)
-        trunk, head, others = self._trunk(body, paths, pairs)
-        pairs = [tuple(self._kinded(limb, head) for limb in pair) for pair in pairs]  # pyright: ignore
-        single = [self._kinded(limb, head) for limb in single]
+        pairs, single, followed = self._with_followers(body, pairs, single)
+        best, others = self._best_path(body, paths, pairs)
+        pairs = self._kinds(pairs, best[-1])
+        single = [self._kinded(limb, best[-1]) for limb in single]
+        carried = [pair[0].attach for pair in pairs if pair[0].kind != "loose"]
+        trunk, head = _trunk_and_head(best[1:], [set(self.below[j]) & set(carried) != set() for j in best[1:]])
         front, upright = self._front(body, trunk + head, pairs)
+        standing = {limb.joints[-1] for pair in pairs for limb in pair if limb.kind == "leg"}
+        followers = tuple((joint, leader, leader in standing) for joint, leader in followed)
         tails, loose = [], list(single)
         carrying = {pair[0].attach for pair in pairs}
         for path in others:
@@ -210,7 +216,7 @@ class _Finder:
         plan = BodyPlan(
             left=left, up=np.array([0.0, 1.0, 0.0]), front=front, body=body, spine=tuple(trunk), head=tuple(head),
             tails=tuple(tails), legs=chosen("leg"), arms=chosen("arm"), wings=chosen("wing"), loose=tuple(loose),
-            height=self.height, diagonal=self.diagonal, upright=upright,
+            followers=followers, height=self.height, diagonal=self.diagonal, upright=upright,
         )  # fmt: skip
         return _swapped(plan) if swap else plan
 
@@ -228,10 +234,36 @@ class _Finder:
         for child in central:
             self._walk(child, [*path, child], pairs, single, paths)
 
-    def _trunk(
+    def _with_followers(
+        self, body: int, pairs: list[tuple[Limb, Limb]], single: list[Limb]
+    ) -> tuple[list[tuple[Limb, Limb]], list[Limb], list[tuple[int, int]]]:
+        """Pieces that hang on the root though they belong to a limb's end, as feet of an IK rig do.
+
+        Returns:
+            Pairs and single limbs without those pieces, which are members of their limbs now; (joint, leader) of each.
+        """
+        limbs = [limb for pair in pairs for limb in pair] + single
+        found: dict[int, Limb] = {}
+        for piece in limbs:
+            for limb in limbs:
+                end = np.linalg.norm(self.rig.tails[limb.joints[-1]] - piece.points[0])
+                if limb.attach != piece.attach or limb.length > 2.0 * piece.length:
+                    near = end < 0.06 * self.diagonal and piece.attach in (0, body)
+                    if near and limb.joints[0] != piece.joints[0] and limb.length > piece.length:
+                        found[piece.joints[0]] = limb
+
+        def grown(limb: Limb) -> Limb:
+            more = [m for piece in limbs if found.get(piece.joints[0]) is limb for m in piece.members]
+            return Limb(**{**vars(limb), "members": (*limb.members, *more)})
+
+        kept = [(grown(a), grown(b)) for a, b in pairs if not {a.joints[0], b.joints[0]} & set(found)]
+        rest = [grown(limb) for limb in single if limb.joints[0] not in found]
+        return kept, rest, [(joint, limb.joints[-1]) for joint, limb in found.items()]
+
+    def _best_path(
         self, body: int, paths: list[list[int]], pairs: list[tuple[Limb, Limb]]
-    ) -> tuple[list[int], list[int], list[list[int]]]:
-        """Spine and head joints, and the other central branches (without what they share with the trunk)."""
+    ) -> tuple[list[int], list[list[int]]]:
+        """The central path that ends in the head, and the other central branches without what they share with it."""
         carried = [pair[0].attach for pair in pairs]
 
         def score(path: list[int]) -> float:
@@ -248,15 +280,27 @@ class _Finder:
             if rest:
                 others.append(rest)
                 seen |= set(rest)
-        chain = best[1:]
-        last = max((chain.index(a) for a in carried if a in chain), default=-1)
-        if last + 1 >= len(chain):  # limbs hang on the very end: ears or horns on a head, or arms on a neckless chest
-            last = len(chain) - 2
-        if last < 0 and len(chain) > 2:
-            last = len(chain) - 1 - max(1, len(chain) // 4)
-        return chain[: last + 1], chain[last + 1 :], others
+        return best, others
 
-    def _kinded(self, limb: Limb, head: list[int]) -> Limb:
+    def _kinds(self, pairs: list[tuple[Limb, Limb]], last: int) -> list[tuple[Limb, Limb]]:
+        """Both sides of a pair are of one kind; ears and horns are no arms."""
+        order: tuple[LimbKind, ...] = ("leg", "wing", "arm", "loose")
+        result: list[tuple[Limb, Limb]] = []
+        for pair in pairs:
+            kind = min((self._kinded(limb, last).kind for limb in pair), key=order.index)
+            a, b = (Limb(**{**vars(limb), "kind": kind}) for limb in pair)
+            result.append((a, b))
+        longest = max((pair[0].length for pair in result if pair[0].kind in ("arm", "wing")), default=0.0)
+        for index, (a, b) in enumerate(result):
+            along = a.points[-1] - a.points[0]
+            rise = float(along[1] / max(np.linalg.norm(along), 1e-9))
+            small = a.length < (0.8 if rise > 0.3 else 0.45) * longest
+            topmost = rise > 0.6 and a.points[0, 1] > self.low[1] + 0.65 * self.height
+            if a.kind in ("arm", "wing") and (small or (topmost and a.kind == "arm")):
+                result[index] = (Limb(**{**vars(a), "kind": "loose"}), Limb(**{**vars(b), "kind": "loose"}))
+        return result
+
+    def _kinded(self, limb: Limb, last: int) -> Limb:
         region = self._region(limb.members)
         kind: LimbKind = "loose"
         reach = float(np.linalg.norm(limb.points[-1] - limb.points[0]))
@@ -267,7 +311,7 @@ class _Finder:
             flat = spread[2] < 0.22 * spread[1] and spread[1] > 0.25 * spread[0]
             if stands and drop > 0.06 * self.height:
                 kind = "leg"
-            elif limb.attach in head[-1:] and limb.points[-1, 1] > limb.points[0, 1] - 0.2 * reach:
+            elif limb.attach == last and limb.points[-1, 1] > limb.points[0, 1] - 0.2 * reach:
                 kind = "loose"
             elif flat and reach > 0.1 * self.diagonal:
                 kind = "wing"
@@ -295,6 +339,16 @@ class _Finder:
                     if len(feet) and len(shin):
                         toes += float((feet.mean(0) - shin[shin[:, 1].argmin()]) @ axis)
         return (-axis if toes < -0.02 * self.diagonal else axis), upright
+
+
+def _trunk_and_head(chain: list[int], carries: list[bool]) -> tuple[list[int], list[int]]:
+    """Central joints up to the last that carries limbs, itself or further on, and those beyond: neck and head."""
+    last = max((index for index, carrying in enumerate(carries) if carrying), default=-1)
+    if last + 1 >= len(chain):  # limbs hang on the very end: arms on a neckless chest
+        last = len(chain) - 2
+    if last < 0 and len(chain) > 2:
+        last = len(chain) - 1 - max(1, len(chain) // 4)
+    return chain[: last + 1], chain[last + 1 :]
 
 
 def _swapped(plan: BodyPlan) -> BodyPlan:

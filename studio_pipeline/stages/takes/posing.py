@@ -12,7 +12,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from studio_pipeline.geometry.rotations import axis_angle_to_matrix, matrix_to_sixd, rotation_between
-from studio_pipeline.geometry.skinning import pose_vertices, skinning_transforms
+from studio_pipeline.geometry.skinning import pose_vertices, posed_world, rest_local, skinning_transforms
 from studio_pipeline.schema.records import Motion, Rig
 from studio_pipeline.stages.takes.bodyplan import BodyPlan, Limb
 
@@ -212,10 +212,26 @@ class Actor:
             fps=fps,
             first_frame=first_frame,
         )
+        if self.plan.followers:
+            self._follow(motion)
         lift = self._lift(vertices, motion) + (ease * self.air)[shown]
         lift[0] = 0.0
         motion.translations[:, 0] += (lift[:, None] * (place @ self.plan.up)).astype(np.float32)
         return motion
+
+    def _follow(self, motion: Motion) -> None:
+        """Take along the pieces that hang on the root though they belong to a limb's end; feet stay level."""
+        rest = self.rig.rest_world
+        posed = posed_world(self.rig, motion.rotations, motion.translations)
+        moved = posed @ np.linalg.inv(rest)
+        local = rest_local(self.rig.parents, rest)
+        for joint, leader, foot in self.plan.followers:
+            goal = np.tile(np.eye(4), (len(posed), 1, 1))
+            goal[:, :3, :3] = moved[:, self.plan.body if foot else leader, :3, :3] @ rest[joint, :3, :3]
+            goal[:, :3, 3] = (moved[:, leader] @ rest[joint, :, 3])[:, :3]
+            delta = np.linalg.solve(posed[:, self.rig.parents[joint]] @ local[joint], goal)
+            motion.rotations[:, joint] = matrix_to_sixd(delta[:, :3, :3])
+            motion.translations[:, joint] = delta[:, :3, 3]
 
     def _local(self) -> np.ndarray:
         """Each joint's turn said at rest: what the base pose of its parents did is undone. [T, J, 3, 3]"""
