@@ -95,7 +95,7 @@ def _laplacian(graph: CellGraph, spacing: float) -> sparse.csr_matrix:
 
 def _solve(matrix: sparse.csr_matrix, right: np.ndarray, guess: np.ndarray) -> np.ndarray:
     """Jacobi-preconditioned conjugate gradients, all columns at once."""
-    inverse = 1.0 / np.asarray(matrix.diagonal())[:, None]
+    inverse = np.reciprocal(np.asarray(matrix.diagonal(), dtype=np.float64))[:, None]
     solution = guess.astype(np.float64)
     residual = right - matrix @ solution
     direction = inverse * residual

@@ -179,10 +179,10 @@ def _inside(
     padded = np.zeros(blocks * _BLOCK, dtype=bool)
     padded[tuple(slice(n) for n in size)] = skin
     split = padded.reshape(blocks[0], _BLOCK, blocks[1], _BLOCK, blocks[2], _BLOCK)
-    crossed = split.any(axis=(1, 3, 5))
+    crossed = np.asarray(split.any(axis=(1, 3, 5)))
     quiet = np.argwhere(~crossed)
     number = _winding(vertices, faces, origin + spacing * (quiet * _BLOCK + (_BLOCK - 1) / 2.0))
-    inside = np.zeros(blocks, dtype=bool)
+    inside = np.zeros(tuple(blocks), dtype=bool)
     inside[tuple(quiet.T)] = number > 0.5
     crossed[tuple(quiet[np.abs(number - 0.5) < 0.3].T)] = True
     solid = inside.repeat(_BLOCK, 0).repeat(_BLOCK, 1).repeat(_BLOCK, 2)

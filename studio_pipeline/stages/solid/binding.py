@@ -94,7 +94,7 @@ def bind_tets(
             continue
         reach = nearest_on_segments(centres, heads[joint], tails[joint])[1]
         led = np.flatnonzero(leader == joint)
-        free = np.flatnonzero((held < 0) & (share[:, joint] > 0.2))
+        free = np.flatnonzero((held < 0) & (share[:, joint] > _OWNS))
         if len(led):
             held[led[np.argmin(reach[led])]] = joint
         elif len(free):
