@@ -133,6 +133,34 @@ def test_a_mirrored_body_gets_a_mirrored_rig() -> None:
     assert difference.max() < 0.25 and difference.mean() < 2e-3
 
 
+def pair_only() -> trimesh.Trimesh:
+    """A head on a neck with two ears, and nothing in the middle beyond it."""
+    parts = [capsule((0, 0, 0), (0, 1, 0), 0.12)]
+    parts += [capsule((0, 1, 0), (side * 0.5, 1.5, 0), 0.07) for side in (-1, 1)]
+    return trimesh.util.concatenate(parts)
+
+
+def test_neither_of_a_pair_continues_the_spine() -> None:
+    mesh = pair_only()
+    rig, symmetric = build_rig(mesh.vertices, mesh.faces)
+    assert symmetric
+    flip = np.array([-1.0, 1.0, 1.0])
+    partner = np.argmin(np.linalg.norm(rig.heads[:, None] * flip - rig.heads[None], axis=2), axis=1)
+    assert np.array_equal(np.where(rig.parents < 0, -1, partner[rig.parents]), rig.parents[partner])
+    assert all(abs(rig.heads[j, 0]) < 1e-9 for j, name in enumerate(rig.names) if "spine" in name or name == "root")
+
+
+def test_a_sack_with_a_knot_bends_in_its_belly() -> None:
+    ball = trimesh.creation.icosphere(3, 0.5).apply_translation((0, 0.5, 0))
+    knot = [capsule((0, 0.95, 0), (side * 0.3, 1.3, 0), 0.06) for side in (-1, 1)]
+    mesh = trimesh.util.concatenate([ball, *knot])
+    rig, _ = build_rig(mesh.vertices, mesh.faces)
+    in_ball = (np.linalg.norm(rig.heads - [0, 0.5, 0], axis=1) < 0.45) & (np.abs(rig.heads[:, 0]) < 1e-6)
+    assert in_ball.sum() >= 3
+    assert rig.heads[0, 1] < 0.35  # it stands on its root
+    assert np.ptp(rig.weights[: len(ball.vertices)], axis=0)[in_ball].min() > 0.3
+
+
 def test_weights_do_not_cross_the_gap_between_legs() -> None:
     mesh = biped(gap=0.03)
     rig, _ = build_rig(mesh.vertices, mesh.faces)

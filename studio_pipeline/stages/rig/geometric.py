@@ -98,7 +98,7 @@ def _skeleton(body: VoxelBody, graph: CellGraph, plane: MirrorPlane | None, sett
         if sum(branch.length for branch in branches.branches) < 0.3 * diagonal:
             return axis_skeleton(centres, graph.depth, mirrored=plane is not None)
         floor = float(centres[:, 1].min())
-        skeleton = skeleton_of(branches, diagonal, floor, coarseness=coarseness)
+        skeleton = skeleton_of(branches, diagonal, floor, mirrored=plane is not None, coarseness=coarseness)
         if len(skeleton.heads) <= settings.max_joints:
             break
         coarseness *= 1.3

@@ -17,6 +17,8 @@ _BONE_RADII, _BONE_SHARE = 2.4, 0.085  # a bone is at least this many radii and 
 _MOST_BONES = 6  # on one branch
 _STRAY = 0.012  # of a diagonal of one: how far joints may lie off the body's cells
 _ROOT_OFF_MIDDLE = 0.15  # of the diagonal: a junction farther from the middle is no place for the root
+_THICK = 0.1  # of the diagonal: an end with this radius is a body, not the tip of a limb
+_LONGEST_BONE = 0.13  # of the diagonal, however thick the body is
 _LIMB_START = 0.75  # a limb begins this many radii of the junction away from it
 
 
@@ -64,21 +66,25 @@ class Skeleton:
         return result
 
 
-def skeleton_of(tree: BranchTree, diagonal: float, floor: float, *, coarseness: float = 1.0) -> Skeleton:
+def skeleton_of(
+    tree: BranchTree, diagonal: float, floor: float, *, mirrored: bool = False, coarseness: float = 1.0
+) -> Skeleton:
     """Joints for a tree of branches.
 
     Args:
         tree: At least one branch.
         diagonal: Length of the body's bounding box diagonal.
         floor: Lowest height of the body (y).
+        mirrored: The body mirrors itself at x = 0, and so must the skeleton.
         coarseness: Above one gives longer, fewer bones.
     """
-    return _Builder(tree, diagonal, floor, coarseness).build()
+    return _Builder(_into_thick_ends(tree, diagonal), diagonal, floor, mirrored, coarseness).build()
 
 
 class _Builder:
-    def __init__(self, tree: BranchTree, diagonal: float, floor: float, coarseness: float) -> None:
-        self.tree, self.diagonal, self.floor, self.coarseness = tree, diagonal, floor, coarseness
+    def __init__(self, tree: BranchTree, diagonal: float, floor: float, mirrored: bool, coarseness: float) -> None:
+        self.tree, self.diagonal, self.floor = tree, diagonal, floor
+        self.mirrored, self.coarseness = mirrored, coarseness
         self.skeleton = Skeleton()
         self.chain = 0
         self._connect()
@@ -105,6 +111,10 @@ class _Builder:
             span = positions[ends[1]] - positions[ends[0]]
             if abs(span[1]) > 0.8 * np.linalg.norm(span):
                 return int(ends[np.argmin(positions[ends, 1])])
+        stands = (degree == 1) & (self.tree.radius > _THICK * self.diagonal)
+        stands &= positions[:, 1] - self.tree.radius < self.floor + 0.08 * self.diagonal
+        if stands.any() and not self._legs().any():
+            return int(np.argmax(np.where(stands, self.tree.radius, -1.0)))
         score = distance + 10.0 * (degree < 3) - 0.25 * np.minimum(self._legs(), 2)
         best = int(np.argmin(score))
         if distance[best] - 0.05 * min(self._legs()[best], 2) < _ROOT_OFF_MIDDLE and degree[best] > 2:
@@ -122,7 +132,8 @@ class _Builder:
         degree, count = self.tree.degree(), np.zeros(len(self.tree.positions))
         for branch in self.tree.branches:
             for inner, outer in (branch.ends, branch.ends[::-1]):
-                if degree[outer] == 1 and self.tree.positions[outer, 1] < self.floor + 0.08 * self.diagonal:
+                low = self.tree.positions[outer, 1] < self.floor + 0.08 * self.diagonal
+                if degree[outer] == 1 and low and self.tree.radius[outer] < _THICK * self.diagonal:
                     count[inner] += 1
         return count
 
@@ -154,18 +165,37 @@ class _Builder:
         away = [b for b in away if arrived is None or b.ends[1] != arrived.ends[0]]
         if not away:
             return
-        main = max(range(len(away)), key=lambda i: self._continues(away[i], arrived))
-        first = self._chain(away[main], parent, 0.0, chain)
-        ends = [(away[main], first[-1], chain)]
-        for index in sorted(set(range(len(away))) - {main}, key=lambda i: tuple(-away[i].points[-1])):
-            branch = away[index]
+        main = self._main(node, away, arrived)
+        ends = []
+        if main is not None:
+            first = self._chain(main, parent, 0.0, chain)
+            hub = first[0]
+            ends.append((main, first[-1], chain))
+        else:
+            hub = self._hub(node) if parent < 0 else parent
+        for branch in sorted((b for b in away if b is not main), key=lambda b: tuple(-b.points[-1])):
             self.chain += 1
             start = min(_LIMB_START * self.tree.radius[node] / branch.length, 0.45)
-            joints = self._chain(branch, first[0], start, self.chain)
-            self.skeleton.reach[first[0]].append(np.stack([branch.points[0], self.skeleton.heads[joints[0]]]))
+            joints = self._chain(branch, hub, start, self.chain)
+            self.skeleton.reach[hub].append(np.stack([branch.points[0], self.skeleton.heads[joints[0]]]))
             ends.append((branch, joints[-1], self.chain))
         for branch, last, of_chain in ends:
             self._node(branch.ends[1], last, branch, of_chain)
+
+    def _main(self, node: int, away: list[Branch], arrived: Branch | None) -> Branch | None:
+        """The branch that continues the chain; on the mirror plane only one that stays there, or none."""
+        if self.mirrored and self._on_plane(self.tree.positions[node]):
+            away = [branch for branch in away if self._on_plane(branch.points)]
+        return max(away, key=lambda branch: self._continues(branch, arrived)) if away else None
+
+    def _on_plane(self, points: np.ndarray) -> bool:
+        return bool(np.abs(points[..., 0]).max() < 1e-6 * self.diagonal)
+
+    def _hub(self, node: int) -> int:
+        """A root whose limbs all come in pairs: an upright bone half a radius long."""
+        head = self.tree.positions[node]
+        reach = max(0.5 * float(self.tree.radius[node]), 0.02 * self.diagonal)
+        return self.skeleton.add(head, head + np.array([0.0, reach, 0.0]), -1, 0)
 
     def _continues(self, branch: Branch, arrived: Branch | None) -> tuple[float, float]:
         """How well a branch continues the chain: straight on, along the mirror plane, thick and long."""
@@ -176,7 +206,7 @@ class _Builder:
         else:
             before = arrived.points[-1] - arrived.points[len(arrived.points) // 2]
             onward = float(ahead @ before / (np.linalg.norm(before) + 1e-12))
-        on_plane = 1.0 if np.abs(branch.points[:, 0]).max() < 1e-6 * self.diagonal else 0.0
+        on_plane = 1.0 if self._on_plane(branch.points) else 0.0
         thick = float(np.median(branch.radius)) / float(self.tree.radius.max())
         inner = 0.5 if len(self.at[branch.ends[1]]) > 1 else 0.0
         return onward + on_plane + thick + inner, branch.length
@@ -186,7 +216,8 @@ class _Builder:
         keep = max(round(start * (len(branch.points) - 1)), 0)
         points, radius = resample(branch.points[keep:], branch.radius[keep:], len(branch.points))
         length = Branch(ends=branch.ends, points=points, radius=radius).length
-        shortest = self.coarseness * max(_BONE_RADII * float(np.mean(radius)), _BONE_SHARE * self.diagonal)
+        thickness = min(_BONE_RADII * float(np.mean(radius)), _LONGEST_BONE * self.diagonal)
+        shortest = self.coarseness * max(thickness, _BONE_SHARE * self.diagonal)
         bones = int(np.clip(round(length / shortest), 1, _MOST_BONES))
         if (
             bones == 1
@@ -200,6 +231,26 @@ class _Builder:
             parent = self.skeleton.add(head, tail, parent, chain)
             joints.append(parent)
         return joints
+
+
+def _into_thick_ends(tree: BranchTree, diagonal: float) -> BranchTree:
+    """Lengthen branches that end in the middle of a thick part, so that bones reach through it."""
+    degree = tree.degree()
+    for branch in tree.branches:
+        for flip in (False, True):
+            path = branch.reverse() if flip else branch
+            node = path.ends[1]
+            radius = float(tree.radius[node])
+            if degree[node] != 1 or radius < _THICK * diagonal:
+                continue
+            before = np.linalg.norm(path.points - path.points[-1], axis=1) > min(radius, 0.5 * path.length)
+            onward = path.points[-1] - path.points[np.flatnonzero(before)[-1]]
+            end = path.points[-1] + 0.7 * radius * onward / np.linalg.norm(onward)
+            points, radii = np.vstack([path.points, end]), np.r_[path.radius, 0.3 * radius]
+            points, radii = resample(points, radii, len(path.points))
+            branch.points, branch.radius = (points[::-1], radii[::-1]) if flip else (points, radii)
+            tree.positions[node] = end
+    return tree
 
 
 def axis_skeleton(points: np.ndarray, depth: np.ndarray, *, bones: int = 4, mirrored: bool = False) -> Skeleton:
