@@ -96,7 +96,7 @@ def _skeleton(body: VoxelBody, graph: CellGraph, plane: MirrorPlane | None, sett
         tree = curve_tree(graph, min_length=settings.min_length * coarseness * diagonal, middle=middle)
         branches = branch_tree(tree, body.points(tree.cells))
         if sum(branch.length for branch in branches.branches) < 0.3 * diagonal:
-            return axis_skeleton(centres, graph.depth, mirrored=plane is not None)
+            return axis_skeleton(centres, graph.depth)
         floor = float(centres[:, 1].min())
         skeleton = skeleton_of(branches, diagonal, floor, mirrored=plane is not None, coarseness=coarseness)
         if len(skeleton.heads) <= settings.max_joints:

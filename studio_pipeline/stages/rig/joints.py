@@ -253,14 +253,13 @@ def _into_thick_ends(tree: BranchTree, diagonal: float) -> BranchTree:
     return tree
 
 
-def axis_skeleton(points: np.ndarray, depth: np.ndarray, *, bones: int = 4, mirrored: bool = False) -> Skeleton:
+def axis_skeleton(points: np.ndarray, depth: np.ndarray, *, bones: int = 4) -> Skeleton:
     """A straight chain through a body without limbs, along its longest axis or upright when it has none.
 
     Args:
         points: Centres of the body's cells [N, 3].
         depth: Their distances to the outside [N].
         bones: Number of bones.
-        mirrored: Keep the chain on x = 0 when it runs along that plane.
     """
     centre = points.mean(0)
     values, axes = np.linalg.eigh(np.cov((points - centre).T) + 1e-30 * np.eye(3))
