@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from studio_pipeline.line.threads import fix_threads
+
+fix_threads()
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("STUDIO_SHARED_DATA", REPOSITORY.parent / "shared" / "data"))
 

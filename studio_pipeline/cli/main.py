@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from studio_pipeline import __version__
+from studio_pipeline.line.threads import fix_threads
 from studio_pipeline.schema.errors import StudioError, one_line
 
 __all__ = ["app", "main"]
@@ -205,6 +206,7 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Print the ver
 
 def main() -> None:
     """Entry point: errors that a user can act on become one line and their exit code."""
+    fix_threads()
     try:
         code = app(standalone_mode=False)
     except StudioError as error:

@@ -63,10 +63,29 @@ def print_plan(plans: Sequence[ShotPlan]) -> None:
     )
 
 
+# What a TD looks at first; the others follow in alphabetical order, as the store keeps them.
+_FIRST = (
+    *(
+        "faces",
+        "height_m",
+        "joints",
+        "tets",
+        "performance",
+        "motion_energy",
+        "track_count",
+        "mask_rest_iou",
+        "iou_mean",
+    ),
+    *("iou_min", "track_error_px", "fallback_frames", "max_displacement_m", "glb_mb", "usd_mb", "failed_gates"),
+)
+
+
 def figures_text(figures: Mapping[str, Any], limit: int = 4) -> str:
-    """The first few key figures on one line."""
+    """A few key figures on one line."""
     parts = []
-    for name, value in list(figures.items())[:limit]:
+    order = sorted(figures, key=lambda name: (_FIRST.index(name) if name in _FIRST else len(_FIRST), name))
+    for name in order[:limit]:
+        value = figures[name]
         shown = f"{value:.4g}" if isinstance(value, float) else str(value)
         parts.append(f"{name} {shown if len(shown) <= 40 else shown[:37] + '...'}")
     return ", ".join(parts)

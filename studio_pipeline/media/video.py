@@ -16,7 +16,7 @@ def write_mp4(path: Path, frames: np.ndarray, fps: Fraction, *, crf: int = 18) -
     One encoder thread, and no macroblock tree, keep the bytes the same from run to run.
     """
     import av
-    from av.video.reformatter import Colorspace, ColorRange
+    from av.video.reformatter import ColorRange, Colorspace
 
     with av.open(str(path), "w", format="mp4", options={"movflags": "faststart"}) as container:
         container.flags |= 0x400  # AVFMT_FLAG_BITEXACT: no encoder version or clock in the file
