@@ -18,11 +18,11 @@ RESULTS = ROOT / "docs" / "soak.json"
 
 
 def collected() -> list[str]:
-    """Node ids of all soak tests."""
+    """Node ids of all soak tests, the cases of one parametrised test together."""
     listing = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-m", "soak", "--collect-only"], cwd=ROOT, capture_output=True, text=True
     )
-    return [line for line in listing.stdout.splitlines() if "::" in line]
+    return list(dict.fromkeys(line.partition("[")[0] for line in listing.stdout.splitlines() if "::" in line))
 
 
 def commit() -> str:
