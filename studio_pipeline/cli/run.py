@@ -11,7 +11,7 @@ from typing import Any
 from studio_pipeline.cli.tables import console, print_results
 from studio_pipeline.cli.watch import Terminal
 from studio_pipeline.line.deliver import check_writable, deliver
-from studio_pipeline.line.make import folder_of, outcome_of
+from studio_pipeline.line.make import adopt, folder_of, outcome_of
 from studio_pipeline.line.plan import ShotPlan, plan_shot, selection
 from studio_pipeline.line.progress import watched_by
 from studio_pipeline.line.resolve import ResolvedShot
@@ -50,7 +50,7 @@ def retry_failed(*, out: Path, only: Sequence[str] | None, as_json: bool) -> int
 def _run(store: Any, shots: Sequence[ResolvedShot], *, out: Path, chosen: set[str] | None, as_json: bool) -> int:
     for shot in shots:
         save_shot(store, shot)
-    plans = [plan_shot(store, shot, only=chosen, deep=True) for shot in shots]
+    plans = [adopt(store, plan_shot(store, shot, only=chosen, deep=True)) for shot in shots]
     launched = {plan.shot.id: plan.to_launch() for plan in plans}
     broken = _go(store, plans, launched)
     after = [plan_shot(store, shot, only=chosen) for shot in shots] if any(launched.values()) else plans

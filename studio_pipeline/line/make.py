@@ -9,14 +9,14 @@ import tempfile
 import time
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from studio_pipeline.line.graph import graph, upstream
 from studio_pipeline.line.home import open_home
 from studio_pipeline.line.keys import code_parts
-from studio_pipeline.line.plan import StagePlan, plan_shot, verdicts_of
+from studio_pipeline.line.plan import ShotPlan, StagePlan, plan_shot, verdicts_of
 from studio_pipeline.line.progress import watcher
 from studio_pipeline.line.resolve import ResolvedShot
 from studio_pipeline.line.shotview import ShotView
@@ -25,7 +25,7 @@ from studio_pipeline.schema.errors import StorageError, StudioError, one_line
 from studio_pipeline.stages.base import StageContext, StageResult, Verdict
 from studio_pipeline.store import Artifact, Lease, Store
 
-__all__ = ["Busy", "GateClosed", "Outcome", "StageCrashed", "folder_of", "make_stage", "outcome_of"]
+__all__ = ["Busy", "GateClosed", "Outcome", "StageCrashed", "adopt", "folder_of", "make_stage", "outcome_of"]
 
 
 class Busy(Exception):
@@ -117,6 +117,20 @@ def make_stage(store: Store, shot: ResolvedShot, name: str, *, run_id: str = "")
         raise
     watcher().finished(shot.id, name, outcome)
     return outcome
+
+
+def adopt(store: Store, plan: ShotPlan) -> ShotPlan:
+    """Publish to the shot what was found in the store but isn't its latest version yet.
+
+    That is another shot's work with the same ingredients, or an earlier version whose settings came back.
+    """
+    stages = []
+    for item in plan.stages:
+        if item.artifact is not None and not item.version:
+            outcome = _publish(store, plan.shot, item.artifact, item.stage, made=False)
+            item = replace(item, version=outcome.version)
+        stages.append(item)
+    return replace(plan, stages=tuple(stages))
 
 
 def _publish(store: Store, shot: ResolvedShot, artifact: Artifact, name: str, *, made: bool) -> Outcome:

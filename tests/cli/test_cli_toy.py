@@ -134,6 +134,25 @@ def test_two_homes_know_nothing_of_each_other(
     assert open_studio(str(tmp_path / "other")).shots.shot_ids() == ["toy_a_0010"]
 
 
+def test_work_of_another_shot_is_published_to_this_one(studio, listed, toy: Toy) -> None:
+    studio("run", listed())
+    toy.calls.clear()
+    code, out, _ = studio("run", listed(codes=("0010", "0020")), "--json")
+    rows = [row for row in json.loads(out)["stages"] if row["shot"] == "toy_a_0020"]
+    assert code == 0 and toy.calls == [] and {row["version"] for row in rows} == {"v001"}
+    history = json.loads(studio("history", "toy_a_0020", "--json")[1])
+    assert [row["stage"] for row in history] == [stage.name for stage in STAGES]
+
+
+def test_a_setting_that_comes_back_is_found_and_published_again(studio, listed, toy: Toy) -> None:
+    studio("run", listed())
+    studio("run", listed("  stages: {rig: {gain: 2}}\n"))
+    toy.calls.clear()
+    rows = json.loads(studio("run", listed(), "--json")[1])["stages"]
+    assert toy.calls == [] and {row["state"] for row in rows} == {"cached"}
+    assert next(row["version"] for row in rows if row["stage"] == "rig") == "v003"
+
+
 def test_history_and_status_and_gc(studio, listed) -> None:
     studio("run", listed())
     studio("run", listed("  stages: {rig: {gain: 2}}\n"))
