@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,32 +51,39 @@ def _run(store: Any, shots: Sequence[ResolvedShot], *, out: Path, chosen: set[st
     for shot in shots:
         save_shot(store, shot)
     plans = [adopt(store, plan_shot(store, shot, only=chosen, deep=True)) for shot in shots]
-    launched = {plan.shot.id: plan.to_launch() for plan in plans}
-    broken = _go(store, plans, launched)
-    after = [plan_shot(store, shot, only=chosen) for shot in shots] if any(launched.values()) else plans
     rows: list[dict[str, Any]] = []
-    for before, now in zip(plans, after, strict=True):
+
+    def finish(before: ShotPlan, now: ShotPlan) -> None:
+        # A shot's delivery is there as soon as the shot is done, whatever happens to the next one.
         shot_rows = _rows(store, before, now)
-        rows += shot_rows
+        rows.extend(shot_rows)
         deliver(store, now, shot_rows, out / now.shot.id)
+
+    broken = _go(store, plans, chosen, finish)
     if as_json:
         sys.stdout.write(json.dumps({"out": str(out), "stages": rows}, indent=1, sort_keys=True) + "\n")
     else:
         print_results(rows)
         console().print(_closing(rows, shots, out), soft_wrap=True, markup=False)
-    failed = any(row["state"] == "failed" or row["state"] == "waits" for row in rows)
-    for line in broken if not failed else ():
-        # Not a stage's own failure, which the table has: say what Dagster says.
-        sys.stderr.write(f"studio: {line}\n")
-    return 1 if any(row["state"] != "cached" and row["state"] != "made" for row in rows) else 0
+    if not any(row["state"] in ("failed", "waits") for row in rows):
+        for line in broken:
+            # Not a stage's own failure, which the table has: say what Dagster says.
+            sys.stderr.write(f"studio: {line}\n")
+    return 1 if any(row["state"] not in ("cached", "made") for row in rows) else 0
 
 
-def _go(store: Any, plans: Sequence[ShotPlan], launched: dict[str, list[str]]) -> list[str]:
-    """Launch what has to run; Dagster is imported only here. Gives a line for each step that Dagster saw fail."""
+def _go(
+    store: Any, plans: Sequence[ShotPlan], chosen: set[str] | None, finish: Callable[[ShotPlan, ShotPlan], None]
+) -> list[str]:
+    """Launch what has to run, shot by shot; Dagster is imported only here.
+
+    Gives a line for each step that Dagster saw fail.
+    """
     from studio_pipeline.dag.launch import open_instance, register_shots, report_known, run_shot
 
+    broken: list[str] = []
     with open_instance() as instance:
-        register_shots(instance, list(launched))
+        register_shots(instance, [plan.shot.id for plan in plans])
         known = [
             (plan.shot.id, item.stage, outcome_of(store, item.artifact, version=item.version, made=False))
             for plan in plans
@@ -84,11 +91,14 @@ def _go(store: Any, plans: Sequence[ShotPlan], launched: dict[str, list[str]]) -
             if item.artifact
         ]
         report_known(instance, known)
-        total = sum(len(stages) for stages in launched.values())
-        if not total:
-            return []
-        with Terminal(total=total) as terminal, watched_by(terminal):
-            return [line for shot, stages in launched.items() if stages for line in run_shot(instance, shot, stages)]
+        with Terminal(total=sum(len(plan.to_launch()) for plan in plans)) as terminal, watched_by(terminal):
+            for plan in plans:
+                if stages := plan.to_launch():
+                    broken += run_shot(instance, plan.shot.id, stages)
+                    finish(plan, adopt(store, plan_shot(store, plan.shot, only=chosen)))
+                else:
+                    finish(plan, plan)
+    return broken
 
 
 def _rows(store: Any, before: ShotPlan, now: ShotPlan) -> list[dict[str, Any]]:
