@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,6 +17,7 @@ from studio_pipeline.line.graph import backend_of, graph, stage_named
 from studio_pipeline.schema.assets import assets_folder
 from studio_pipeline.schema.errors import InputError
 from studio_pipeline.schema.shot import CharacterRef, Shot, resolve_path
+from studio_pipeline.schema.shotlist import ShotListErrors
 from studio_pipeline.stages.base import Backend, FileMarker, Settings
 from studio_pipeline.stages.character.library import library_names, resolve_character
 
@@ -61,25 +63,43 @@ def resolve(shot: Shot, folder: Path, *, where: Where | None = None, source: str
         source: Path of the shot list.
 
     Raises:
-        InputError: A file is missing, a stage, backend, setting or directive is unknown.
+        InputError: A file is missing, a stage, backend, setting or directive is unknown; several problems of a shot are
+            told together (`ShotListErrors`).
     """
     at = where or (lambda name: f"{shot.id}: {name}")
-    assert shot.character is not None
-    file = _character_file(shot.character.file, folder, at)
-    character = CharacterRef(file=str(file), height_m=shot.character.height_m, seed=shot.character.seed)
-    digest_input(file, where=at("character"))
-    _check_directives(shot, at)
-    blocks = _with_clip_block(shot, at)
+    problems: list[InputError] = []
+    updates: dict[str, Any] = {}
     setups: dict[str, StageSetup] = {}
+    blocks: dict[str, dict[str, Any]] = {}
+    assert shot.character is not None
+    with _noting(problems):
+        file = _character_file(shot.character.file, folder, at)
+        digest_input(file, where=at("character"))
+        updates["character"] = CharacterRef(file=str(file), height_m=shot.character.height_m, seed=shot.character.seed)
+    with _noting(problems):
+        _check_directives(shot, at)
+    with _noting(problems):
+        blocks = _with_clip_block(shot, at)
     for name in graph():
-        setups[name] = _setup(name, blocks.get(name, {}), folder, at)
-    written = {name: _written(setups[name]) for name in blocks}
-    updates: dict[str, Any] = {"character": character, "stages": written}
-    if shot.reference:
-        reference = resolve_path(shot.reference, folder)
-        digest_input(reference, where=at("reference"))
-        updates["reference"] = str(reference)
+        with _noting(problems):
+            setups[name] = _setup(name, blocks.get(name, {}), folder, at)
+    with _noting(problems):
+        if shot.reference:
+            updates["reference"] = str(resolve_path(shot.reference, folder))
+            digest_input(Path(updates["reference"]), where=at("reference"))
+    if problems:
+        raise problems[0] if len(problems) == 1 else ShotListErrors([str(problem) for problem in problems])
+    updates["stages"] = {name: _written(setups[name]) for name in blocks}
     return ResolvedShot(shot=shot.model_copy(update=updates), setups=setups, source=source)
+
+
+@contextmanager
+def _noting(problems: list[InputError]) -> Iterator[None]:
+    """Keep a problem and go on: a shot's problems are told together."""
+    try:
+        yield
+    except InputError as error:
+        problems.append(error)
 
 
 def to_record(resolved: ResolvedShot) -> dict[str, Any]:

@@ -67,6 +67,8 @@ def read_shot_lists(files: Sequence[Path], *, only: Sequence[str] | None = None)
             continue
         try:
             shots.append(_resolve_loaded(item))
+        except ShotListErrors as error:
+            problems += error.lines
         except InputError as error:
             problems.append(str(error))
         except StudioError as error:

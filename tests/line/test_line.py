@@ -176,6 +176,12 @@ def test_bad_blocks_are_named_with_file_and_line(toy: Toy, shots, text: str, sai
     assert said in str(told.value) and "shots.yaml:5" in str(told.value)
 
 
+def test_all_problems_of_a_shot_are_told_together(toy: Toy, shots) -> None:
+    with pytest.raises(InputError) as told:
+        shots("  stages: {rig: {gian: 2}, takes: {backend: film}}\n")
+    assert len(told.value.lines) == 2 and "gian" in told.value.lines[0] and "film" in told.value.lines[1]
+
+
 def test_a_shot_comes_back_from_its_record(toy: Toy, shots, store) -> None:
     (shot,) = shots("  stages: {rig: {gain: 2}}\n")
     make_all(store, shot)
