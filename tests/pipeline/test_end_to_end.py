@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -27,9 +28,9 @@ STAGES = (
 )
 
 
-def studio(home: Path, *words: str) -> dict:
+def studio(home: Path, *words: str, kept: str = "studio") -> dict:
     """Run the command as a user does; gives what it printed with --json."""
-    environment = {**os.environ, "STUDIO_HOME": str(home / "studio")}
+    environment = {**os.environ, "STUDIO_HOME": str(home / kept)}
     environment.pop("DAGSTER_HOME", None)
     done = subprocess.run(
         [sys.executable, "-m", "studio_pipeline.cli", *words, "--json"],
@@ -65,6 +66,22 @@ def test_from_a_brief_to_a_delivery_and_nothing_twice(tmp_path: Path) -> None:
     # Nothing but pixels crosses from the takes to the lift: no payload of the takes holds the previz motion.
     takes = Path(next(row["artifact"] for row in first["stages"] if row["stage"] == "takes"))
     assert not [path.name for path in takes.rglob("*") if path.suffix in (".npz", ".npy", ".glb", ".bvh")]
+
+    # The same shots in another home: the same bytes, stage by stage.
+    other = studio(tmp_path, "run", "shots.yaml", "--out", "out2", kept="another")
+    assert {row["stage"]: payload(row) for row in other["stages"]} == {
+        row["stage"]: payload(row) for row in first["stages"]
+    }
+
+
+def payload(row: dict) -> dict[str, str]:
+    """Digest of every file of an artifact."""
+    folder = Path(row["artifact"])
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
 
 
 def plate_shot(home: Path, source: Path, rig: str, *, folder: bool) -> str:
