@@ -46,12 +46,13 @@ def run_one(node: str) -> dict[str, object]:
         text=True,
     )
     words = {0: "passed", 5: "not found"}
-    shown = [line for line in done.stdout.splitlines() if line.startswith("soak:") or " skipped" in line]
+    lines = [line.strip() for line in done.stdout.splitlines() if line.strip()]
+    shown = [line for line in lines if line.startswith("soak:")] + lines[-1:]
     return {
         "outcome": words.get(done.returncode, "failed"),
         "seconds": round(time.monotonic() - began, 1),
         "commit": commit(),
-        "printed": shown[-20:] if done.returncode == 0 else done.stdout.splitlines()[-30:],
+        "printed": shown if done.returncode == 0 else lines[-30:],
     }
 
 

@@ -96,8 +96,8 @@ def print_results(rows: Sequence[Mapping[str, Any]]) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("shot", "stage", "version"):
         table.add_column(title, no_wrap=True)
-    table.add_column("seconds", justify="right")
-    table.add_column("", no_wrap=True)
+    table.add_column("seconds", justify="right", no_wrap=True, min_width=7)
+    table.add_column("", no_wrap=True, min_width=9)
     table.add_column("key figures", overflow="ellipsis", no_wrap=True)
     last = None
     for row in rows:

@@ -130,7 +130,7 @@ def age_and_forget(store: Store, keep: list[tuple[str, int]]) -> None:
 
 def tell(phases: collections.Counter[str], capsys: pytest.CaptureFixture[str]) -> None:
     with capsys.disabled():
-        print(f"\n{sum(phases.values())} kills of a commit of {BYTES >> 20} MiB in {FILES} files: {dict(phases)}")
+        print(f"\nsoak: {sum(phases.values())} kills of a commit of {BYTES >> 20} MiB in {FILES} files: {dict(phases)}")
 
 
 @pytest.mark.slow
