@@ -24,7 +24,7 @@ ENV PATH=/opt/studio/.venv/bin:$PATH \
     STUDIO_ASSETS=/opt/studio/assets \
     STUDIO_HOME=/var/lib/studio
 RUN useradd --create-home --uid 10001 studio && install -d -o studio -g studio /var/lib/studio
-USER studio
+USER 10001
 VOLUME /var/lib/studio
 ENTRYPOINT ["studio"]
 CMD ["--help"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from studio_pipeline.media.srgb import linear_to_srgb, srgb_to_linear
 from studio_pipeline.render.raster import camera_for, rasterize_screen
-from studio_pipeline.render.surface import linear_to_srgb, srgb_to_linear
 from studio_pipeline.schema.records import CameraPath
 
 __all__ = ["backdrop", "contact_shadow"]

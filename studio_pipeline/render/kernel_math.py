@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import warp as wp
 
+__all__ = ["comes_before", "cross2", "edge_weights", "first_corner", "last_corner", "mix3", "pixel_bound"]
+
 
 @wp.func
 def cross2(ax: float, ay: float, bx: float, by: float) -> float:

@@ -13,6 +13,8 @@ import warp as wp
 
 from studio_pipeline.render.kernel_math import cross2, edge_weights, first_corner, last_corner, pixel_bound
 
+__all__ = ["EMPTY_KEY", "resolve", "zbuffer"]
+
 wp.set_module_options({"enable_backward": False, "fuse_fp": False})
 
 EMPTY_KEY = 0xFFFFFFFFFFFFFFFF

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import warp as wp
 
+__all__ = ["HARMONICS", "LAMBERT", "UNLIT", "lighting", "lighting_adjoint"]
+
 wp.set_module_options({"enable_backward": False, "fuse_fp": False})
 
 UNLIT = 0

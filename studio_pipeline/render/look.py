@@ -9,11 +9,12 @@ from typing import Any, Literal
 import numpy as np
 import warp as wp
 
+from studio_pipeline.media.srgb import srgb_to_linear
 from studio_pipeline.render import kernels, look_kernels
 from studio_pipeline.render.ground import contact_shadow
 from studio_pipeline.render.raster import NEAR_M, camera_for, rasterize_screen, screen_vertices
 from studio_pipeline.render.runtime import initialize, over_frames
-from studio_pipeline.render.surface import linear_atlas, normal_groups, posed_normals, srgb_to_linear
+from studio_pipeline.render.surface import SRGB_8BIT, linear_atlas, normal_groups, posed_normals
 from studio_pipeline.render.textures import atlas_pyramid
 from studio_pipeline.schema.records import CameraPath, Character
 
@@ -25,7 +26,6 @@ Background = np.ndarray | Sequence[float] | None
 MAX_SAMPLES = 16_000_000
 """Samples of one picture that are held at once (about 70 bytes each)."""
 
-_SRGB_8BIT = srgb_to_linear(np.arange(256) / 255.0)
 _MODES = {"flat": look_kernels.FLAT, "lambert": look_kernels.LAMBERT, "toon": look_kernels.TOON}
 
 
@@ -133,7 +133,7 @@ class _Scene:
 
     def behind(self, frame: int, pose: np.ndarray, camera: CameraPath) -> np.ndarray:
         """The background of a frame in linear light, with the shadow of pose [V, 3] if wanted. [H, W, 3]"""
-        picture = _SRGB_8BIT[self.pictures[min(frame, len(self.pictures) - 1)]]
+        picture = SRGB_8BIT[self.pictures[min(frame, len(self.pictures) - 1)]]
         if self.look.contact_shadow > 0.0:
             options = {"ground": self.ground, "strength": self.look.contact_shadow}
             picture = picture * contact_shadow(pose[None], self.character.faces, camera, **options)[0][..., None]

@@ -9,6 +9,20 @@ import warp as wp
 from studio_pipeline.render.kernel_math import mix3
 from studio_pipeline.render.textures import Pyramid, face_level, look_up
 
+__all__ = [
+    "FLAT",
+    "LAMBERT",
+    "TOON",
+    "draw_lines",
+    "edge_weight",
+    "encode",
+    "find_lines",
+    "resolve_picture",
+    "shade",
+    "smooth",
+    "toon",
+]
+
 wp.set_module_options({"enable_backward": False, "fuse_fp": False})
 
 FLAT = 0

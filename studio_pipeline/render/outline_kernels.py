@@ -12,6 +12,18 @@ import warp as wp
 from studio_pipeline.render.kernel_math import cross2, pixel_bound
 from studio_pipeline.render.textures import Pyramid
 
+__all__ = [
+    "coverage",
+    "coverage_slope",
+    "facing",
+    "mix2",
+    "nearest_on_edge",
+    "nearest_outline",
+    "outline_distance",
+    "plane2",
+    "turned",
+]
+
 wp.set_module_options({"enable_backward": False, "fuse_fp": False})
 
 

@@ -22,6 +22,17 @@ from studio_pipeline.render.outline_kernels import (
 )
 from studio_pipeline.render.textures import face_level, look_up
 
+__all__ = [
+    "barycentric_adjoint",
+    "compose",
+    "level_of",
+    "outline_adjoint",
+    "outline_albedo",
+    "outline_normal",
+    "outline_share",
+    "surface_adjoint",
+]
+
 wp.set_module_options({"enable_backward": False, "fuse_fp": False})
 
 

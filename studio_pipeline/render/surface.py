@@ -4,32 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 
+from studio_pipeline.media.srgb import srgb_to_linear
 from studio_pipeline.schema.records import Character
 
 _MOST_REPEATS = 16  # times a position may be repeated and still be compared pair by pair
 _SAME_NORMAL_COSINE = 0.9
 
-__all__ = ["linear_atlas", "linear_to_srgb", "normal_groups", "posed_normals", "srgb_to_linear", "weld"]
+__all__ = ["SRGB_8BIT", "linear_atlas", "normal_groups", "posed_normals", "weld"]
 
 
-def srgb_to_linear(value: np.ndarray) -> np.ndarray:
-    """sRGB in 0..1 to linear light, element by element. float32"""
-    value = np.asarray(value, np.float32)
-    return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4).astype(np.float32)
-
-
-def linear_to_srgb(value: np.ndarray) -> np.ndarray:
-    """Linear light to sRGB in 0..1, clipped. float32"""
-    value = np.clip(np.asarray(value, np.float32), 0.0, 1.0)
-    return np.where(value <= 0.0031308, value * 12.92, 1.055 * value ** (1.0 / 2.4) - 0.055).astype(np.float32)
-
-
-_SRGB_8BIT = srgb_to_linear(np.arange(256) / 255.0)
+SRGB_8BIT = srgb_to_linear(np.arange(256) / 255.0)
+"""Linear light of the 256 values of an sRGB picture. float32"""
 
 
 def linear_atlas(character: Character) -> np.ndarray:
     """The atlas's colours in linear light. [h, w, 3] float32"""
-    return np.ascontiguousarray(_SRGB_8BIT[character.atlas[..., :3]])
+    return np.ascontiguousarray(SRGB_8BIT[character.atlas[..., :3]])
 
 
 def weld(points: np.ndarray, *, tolerance: float) -> np.ndarray:

@@ -14,8 +14,6 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict
 
-from studio_pipeline.schema.errors import BackendUnavailable
-
 __all__ = [
     "Backend",
     "FileMarker",
@@ -25,7 +23,6 @@ __all__ = [
     "StageContext",
     "StageResult",
     "Verdict",
-    "require",
 ]
 
 
@@ -117,19 +114,3 @@ class Stage:
 def _resolve(target: str) -> Callable[..., Any]:
     module, _, name = target.partition(":")
     return getattr(importlib.import_module(module), name)
-
-
-def require(module: str, *, setting: str, package: str) -> Any:
-    """Import an optional package or say clearly what to install or change.
-
-    Raises:
-        BackendUnavailable: The package cannot be imported.
-    """
-    try:
-        return importlib.import_module(module)
-    except (ImportError, OSError) as error:
-        raise BackendUnavailable(
-            f"needs the package {package} ({error})",
-            where=setting,
-            do=f"pip install {package}, or choose another backend",
-        ) from error

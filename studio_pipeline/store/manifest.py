@@ -99,11 +99,6 @@ class Artifact:
         """Host, device, seconds: true of this generation, no part of its content."""
         return self.manifest.get("provenance", {})
 
-    @property
-    def committed_at(self) -> float:
-        """By the store's clock [s since the epoch]."""
-        return self.manifest["committed_at"]
-
     def as_input(self, name: str) -> InputRef:
         """How a downstream manifest names this generation."""
         return InputRef(name, self.key, self.generation, self.content_hash)

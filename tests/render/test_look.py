@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from studio_pipeline.media.srgb import linear_to_srgb, srgb_to_linear
 from studio_pipeline.render import look as look_module
 from studio_pipeline.render import runtime
 from studio_pipeline.render.ground import backdrop, contact_shadow
 from studio_pipeline.render.look import Look, render_frames
 from studio_pipeline.render.raster import rasterize
-from studio_pipeline.render.surface import linear_to_srgb, srgb_to_linear
 from studio_pipeline.render.turntable import turntable, turntable_camera
 
 FLAT = Look(shading="flat", outline_px=0.0)

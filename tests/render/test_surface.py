@@ -6,8 +6,9 @@ import numpy as np
 import trimesh
 from skimage.color import rgb2lab
 
+from studio_pipeline.media.srgb import linear_to_srgb, srgb_to_linear
 from studio_pipeline.render.mesh import RenderMesh, mesh_edges
-from studio_pipeline.render.surface import linear_to_srgb, normal_groups, posed_normals, srgb_to_linear
+from studio_pipeline.render.surface import normal_groups, posed_normals
 
 
 def split(mesh):

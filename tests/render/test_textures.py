@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from studio_pipeline.media.srgb import srgb_to_linear
 from studio_pipeline.render.differentiable import RenderMesh, render
 from studio_pipeline.render.look import Look, render_frames
-from studio_pipeline.render.surface import srgb_to_linear
 from studio_pipeline.render.textures import atlas_pyramid
 
 CARD = [[-0.5, -0.5, 0], [0.5, -0.5, 0], [0.5, 0.5, 0], [-0.5, 0.5, 0]]

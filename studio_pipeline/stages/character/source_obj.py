@@ -228,9 +228,9 @@ def _part(
     tint = None
     if colors is not None:
         # The de facto vertex colours of OBJ are display values.
-        from studio_pipeline.stages.character.textures import srgb_to_linear
+        from studio_pipeline.media.srgb import srgb_to_linear
 
-        tint = srgb_to_linear(np.clip(np.nan_to_num(colors[unique[:, 0]], nan=1.0), 0.0, 1.0))
+        tint = srgb_to_linear(np.clip(np.nan_to_num(colors[unique[:, 0]], nan=1.0), 0.0, 1.0), np.float64)
     return Part(
         name=name or path.stem, node=0, positions=tables[0][unique[:, 0]], faces=faces, material=material,
         normals=normals, uv=uv, colors=tint,

@@ -1,4 +1,4 @@
-"""Pictures decoded behind limits that are checked on the header, and sRGB <-> linear."""
+"""Pictures decoded behind limits that are checked on the header."""
 
 from __future__ import annotations
 
@@ -6,26 +6,15 @@ import io
 
 import numpy as np
 
+from studio_pipeline.media.srgb import linear_to_srgb, srgb_to_linear
 from studio_pipeline.schema.errors import InputError
 from studio_pipeline.stages.character.model import Material, Texture
 
-__all__ = ["TextureCache", "linear_to_srgb", "srgb_to_linear", "swatch"]
+__all__ = ["TextureCache", "swatch"]
 
 MAX_SIDE = 8192
 MAX_PIXELS = 256_000_000
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TGA", "TIFF")
-
-
-def srgb_to_linear(values: np.ndarray) -> np.ndarray:
-    """sRGB values in [0, 1] -> linear light."""
-    values = np.asarray(values, dtype=np.float64)
-    return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
-
-
-def linear_to_srgb(values: np.ndarray) -> np.ndarray:
-    """Linear light in [0, 1] -> sRGB values."""
-    values = np.clip(np.asarray(values, dtype=np.float64), 0.0, 1.0)
-    return np.where(values <= 0.0031308, values * 12.92, 1.055 * values ** (1.0 / 2.4) - 0.055)
 
 
 class TextureCache:
@@ -75,8 +64,8 @@ class TextureCache:
         pixels = self.decode(material.texture)
         factor = np.array(material.color[:3])
         if (factor < 1.0).any():
-            ramp = srgb_to_linear(np.arange(256) / 255.0)
-            table = np.rint(255.0 * linear_to_srgb(ramp[:, None] * factor)).astype(np.uint8)
+            ramp = srgb_to_linear(np.arange(256) / 255.0, np.float64)
+            table = np.rint(255.0 * linear_to_srgb(ramp[:, None] * factor, np.float64)).astype(np.uint8)
             pixels = np.dstack([*(table[pixels[..., c], c] for c in range(3)), pixels[..., 3]])
         if material.alpha_mode == "OPAQUE":
             pixels = np.dstack([pixels[..., :3], np.full(pixels.shape[:2], 255, np.uint8)])
@@ -94,5 +83,5 @@ def swatch(material: Material) -> tuple[int, int, int, int]:
         alpha = 1.0
     elif material.alpha_mode == "MASK":
         alpha = float(alpha >= material.alpha_cutoff)
-    red, green, blue = np.rint(255.0 * linear_to_srgb(np.array(material.color[:3]))).astype(int)
+    red, green, blue = np.rint(255.0 * linear_to_srgb(np.array(material.color[:3]), np.float64)).astype(int)
     return int(red), int(green), int(blue), round(255 * alpha)

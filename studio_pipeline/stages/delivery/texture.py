@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from studio_pipeline.render.surface import linear_atlas, linear_to_srgb
+from studio_pipeline.media.srgb import linear_to_srgb
+from studio_pipeline.render.surface import linear_atlas
 from studio_pipeline.schema.records import Character
 
 __all__ = ["bake_tint", "has_tint", "png_bytes"]

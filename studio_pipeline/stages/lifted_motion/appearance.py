@@ -8,14 +8,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from studio_pipeline.media.srgb import linear_to_srgb, srgb_to_linear
 from studio_pipeline.render.raster import Raster, rasterize
-from studio_pipeline.render.surface import (
-    linear_atlas,
-    linear_to_srgb,
-    normal_groups,
-    posed_normals,
-    srgb_to_linear,
-)
+from studio_pipeline.render.surface import linear_atlas, normal_groups, posed_normals
 from studio_pipeline.schema.records import CameraPath, Character
 
 __all__ = ["Appearance", "Synthesis", "harmonics"]

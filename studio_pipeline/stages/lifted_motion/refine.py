@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from studio_pipeline.media.srgb import srgb_to_linear
 from studio_pipeline.render.differentiable import RenderMesh, project_points, render
-from studio_pipeline.render.surface import srgb_to_linear
 from studio_pipeline.schema.clip import Clip
 from studio_pipeline.schema.records import CameraPath, Character, Observations, Rig
 from studio_pipeline.stages.lifted_motion import LiftSettings

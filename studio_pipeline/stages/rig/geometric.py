@@ -11,6 +11,7 @@ import numpy as np
 
 from studio_pipeline.geometry.branches import branch_tree
 from studio_pipeline.geometry.heat import bone_heat, keep_largest, sample_cells
+from studio_pipeline.geometry.meshes import face_normals
 from studio_pipeline.geometry.skeletons import CellGraph, curve_tree
 from studio_pipeline.geometry.symmetry import MirrorPlane, find_mirror_plane
 from studio_pipeline.geometry.voxels import VoxelBody, voxelise
@@ -119,8 +120,7 @@ def _weights(
 
 def _normals(points: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """Area-weighted vertex normals, zero where there are none. [V, 3]"""
-    a, b, c = (points[faces[:, corner]] for corner in range(3))
-    normal = np.cross(b - a, c - a)
+    normal = face_normals(points, faces)
     total = np.zeros_like(points)
     for corner in range(3):
         np.add.at(total, faces[:, corner], normal)

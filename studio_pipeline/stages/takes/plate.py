@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from studio_pipeline.media.reading import ClipPixels, read_clip
+from studio_pipeline.media.srgb import linear_to_srgb, srgb_to_linear
 from studio_pipeline.schema.clip import Clip
 from studio_pipeline.schema.errors import InputError
 from studio_pipeline.stages.base import StageContext, StageResult
@@ -68,12 +69,10 @@ def _over(pixels: ClipPixels, background: tuple[int, int, int]) -> np.ndarray:
     """The frames as they are seen: transparent ones over a colour, in linear light. [T, H, W, 3] uint8"""
     if pixels.alpha is None:
         return pixels.frames
-    levels = np.arange(256) / 255.0
-    linear = np.where(levels <= 0.04045, levels / 12.92, ((levels + 0.055) / 1.055) ** 2.4).astype(np.float32)
+    linear = srgb_to_linear(np.arange(256) / 255.0, np.float64).astype(np.float32)
     result = np.empty_like(pixels.frames)
     for index, (frame, cover) in enumerate(zip(pixels.frames, pixels.alpha, strict=True)):
         share = (cover.astype(np.float32) / 255.0)[..., None]
         mixed = linear[frame] * share + linear[np.array(background)] * (1.0 - share)
-        coded = np.where(mixed <= 0.0031308, mixed * 12.92, 1.055 * np.maximum(mixed, 1e-9) ** (1.0 / 2.4) - 0.055)
-        result[index] = np.clip(np.round(coded * 255.0), 0, 255).astype(np.uint8)
+        result[index] = np.round(linear_to_srgb(mixed) * 255.0).astype(np.uint8)
     return result
