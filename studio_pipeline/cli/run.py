@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ from studio_pipeline.line.plan import ShotPlan, plan_shot, selection
 from studio_pipeline.line.progress import watched_by
 from studio_pipeline.line.resolve import ResolvedShot
 from studio_pipeline.line.shots import failed_shots, open_studio, read_shot_lists, save_shot
-from studio_pipeline.store import Artifact
 
 __all__ = ["retry_failed", "run_lists"]
 
@@ -53,9 +52,9 @@ def _run(store: Any, shots: Sequence[ResolvedShot], *, out: Path, chosen: set[st
     plans = [adopt(store, plan_shot(store, shot, only=chosen, deep=True)) for shot in shots]
     rows: list[dict[str, Any]] = []
 
-    def finish(before: ShotPlan, now: ShotPlan) -> None:
+    def finish(now: ShotPlan, made: Set[tuple[str, str]]) -> None:
         # A shot's delivery is there as soon as the shot is done, whatever happens to the next one.
-        shot_rows = _rows(store, before, now)
+        shot_rows = _rows(store, now, made)
         rows.extend(shot_rows)
         deliver(store, now, shot_rows, out / now.shot.id)
 
@@ -73,7 +72,10 @@ def _run(store: Any, shots: Sequence[ResolvedShot], *, out: Path, chosen: set[st
 
 
 def _go(
-    store: Any, plans: Sequence[ShotPlan], chosen: set[str] | None, finish: Callable[[ShotPlan, ShotPlan], None]
+    store: Any,
+    plans: Sequence[ShotPlan],
+    chosen: set[str] | None,
+    finish: Callable[[ShotPlan, Set[tuple[str, str]]], None],
 ) -> list[str]:
     """Launch what has to run, shot by shot; Dagster is imported only here.
 
@@ -95,19 +97,16 @@ def _go(
             for plan in plans:
                 if stages := plan.to_launch():
                     broken += run_shot(instance, plan.shot.id, stages)
-                    finish(plan, adopt(store, plan_shot(store, plan.shot, only=chosen)))
-                else:
-                    finish(plan, plan)
+                    plan = adopt(store, plan_shot(store, plan.shot, only=chosen))
+                finish(plan, terminal.made)
     return broken
 
 
-def _rows(store: Any, before: ShotPlan, now: ShotPlan) -> list[dict[str, Any]]:
+def _rows(store: Any, now: ShotPlan, made: Set[tuple[str, str]]) -> list[dict[str, Any]]:
     rows = []
-    for old, new in zip(before.stages, now.stages, strict=True):
-        state = new.state
-        if new.artifact and (old.artifact is None or _place(old.artifact) != _place(new.artifact)):
-            state = "made"
-        if new.failure and state != "cached":
+    for new in now.stages:
+        state = "made" if (now.shot.id, new.stage) in made and new.artifact else new.state
+        if new.failure and not new.artifact:
             state = "failed"
         rows.append(
             {
@@ -124,10 +123,6 @@ def _rows(store: Any, before: ShotPlan, now: ShotPlan) -> list[dict[str, Any]]:
             }
         )
     return rows
-
-
-def _place(artifact: Artifact) -> tuple[str, int]:
-    return artifact.key, artifact.generation
 
 
 def _closing(rows: Sequence[dict[str, Any]], shots: Sequence[ResolvedShot], out: Path) -> str:

@@ -19,6 +19,7 @@ class Terminal:
         self._console = Console(stderr=True, highlight=False)
         self._live = sys.stderr.isatty()
         self._done, self._total = 0, total
+        self.made: set[tuple[str, str]] = set()
         self._began: dict[tuple[str, str], float] = {}
         self._task: TaskID | None = None
         self._progress = Progress(
@@ -52,6 +53,8 @@ class Terminal:
 
     def finished(self, shot: str, stage: str, outcome: Any) -> None:
         """Leave a line that says what was made."""
+        if outcome.made:
+            self.made.add((shot, stage))
         took = time.monotonic() - self._began.pop((shot, stage), time.monotonic())
         word = "made" if outcome.made else "cached"
         self._leave(f"{self._count(1)} {shot}  {stage} {outcome.version}  {word} in {took:.1f} s")

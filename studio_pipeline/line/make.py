@@ -98,7 +98,9 @@ def make_stage(store: Store, shot: ResolvedShot, name: str, *, run_id: str = "")
     mine = plan.stages[-1]
     others = {item.stage: item for item in plan.stages[:-1]}
     if mine.artifact is not None:
-        return _publish(store, shot, mine.artifact, name, made=False)
+        outcome = _publish(store, shot, mine.artifact, name, made=False)
+        watcher().finished(shot.id, name, outcome)
+        return outcome
     if mine.key is None or mine.state == "waits":
         raise GateClosed(mine.reason, where=f"{shot.id} {name}")
     lease = store.leases.acquire(mine.key, who=f"{shot.id} {name}")

@@ -15,6 +15,7 @@ __all__ = ["judge"]
 _CHANGED = 14.0  # 8-bit levels; codecs change less
 _LEAST_MOVED = 0.01  # of the subject's area
 _LEAST_AREA = 0.2  # of the subject's area at index 0
+_SETTLE = 7  # frames of rest and easing in, before which nobody expects to see a movement
 _FLAT = 1.5  # 8-bit levels, standard deviation of an empty picture
 
 
@@ -25,7 +26,7 @@ def judge(clip: Clip, directives: Directives) -> tuple[dict[str, float | int | s
     moved, still = _movement(clip.frames, area)
     allowed = max(1, clip.frame_count // 20)
     performance = directives.get("motion.performance") or "idle"
-    must_move = performance != "hold"
+    must_move = _must_move(directives) and clip.frame_count > _SETTLE
     figures: dict[str, float | int | str | bool] = {
         "takes": 1,
         "frames": clip.frame_count,
@@ -49,6 +50,14 @@ def judge(clip: Clip, directives: Directives) -> tuple[dict[str, float | int | s
             blocking=must_move,
         ),
     )
+
+
+def _must_move(directives: Directives) -> bool:
+    """Whether somebody asked for a movement; the taxonomy's default (idling) may be too small to see."""
+    asked = [
+        value for value in directives.values() if value.field == "motion.performance" and value.origin != "default"
+    ]
+    return any(value.value != "hold" for value in asked)
 
 
 def _subject(clip: Clip) -> tuple[float, np.ndarray]:
