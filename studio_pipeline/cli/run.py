@@ -11,8 +11,10 @@ from typing import Any
 from studio_pipeline.cli.tables import console, print_results
 from studio_pipeline.cli.watch import Terminal
 from studio_pipeline.line.deliver import check_writable, deliver
+from studio_pipeline.line.home import open_home
 from studio_pipeline.line.make import adopt, folder_of, outcome_of
 from studio_pipeline.line.plan import ShotPlan, plan_shot, selection
+from studio_pipeline.line.processes import sweep
 from studio_pipeline.line.progress import watched_by
 from studio_pipeline.line.resolve import ResolvedShot
 from studio_pipeline.line.shots import failed_shots, open_studio, read_shot_lists, save_shot
@@ -81,10 +83,12 @@ def _go(
 
     Gives a line for each step that Dagster saw fail.
     """
-    from studio_pipeline.dag.launch import open_instance, register_shots, report_known, run_shot
+    from studio_pipeline.dag.launch import mend_runs, open_instance, register_shots, report_known, run_shot
 
     broken: list[str] = []
+    sweep(open_home().scratch)
     with open_instance() as instance:
+        mend_runs(instance)
         register_shots(instance, [plan.shot.id for plan in plans])
         known = [
             (plan.shot.id, item.stage, outcome_of(store, item.artifact, version=item.version, made=False))

@@ -15,12 +15,15 @@ from dagster._core.errors import DagsterExecutionInterruptedError
 from studio_pipeline.dag.assets import SHOTS, check_result, describe
 from studio_pipeline.dag.build import JOB, build_definitions
 from studio_pipeline.line.make import Outcome
+from studio_pipeline.line.processes import is_gone, process_name
 from studio_pipeline.schema.errors import one_line
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
 
-__all__ = ["open_instance", "register_shots", "report_known", "run_shot"]
+__all__ = ["mend_runs", "open_instance", "register_shots", "report_known", "run_shot"]
+
+_PROCESS = "studio/process"
 
 
 @contextmanager
@@ -40,6 +43,15 @@ def register_shots(instance: DagsterInstance, shots: Sequence[str]) -> None:
         instance.add_dynamic_partitions(name, new)
 
 
+def mend_runs(instance: DagsterInstance) -> int:
+    """Mark runs as failed whose process on this machine was killed; returns how many."""
+    unfinished = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING])
+    dead = [run for run in instance.get_runs(unfinished) if is_gone(run.tags.get(_PROCESS, ""))]
+    for run in dead:
+        instance.report_run_failed(run, "The process of this run was killed.")
+    return len(dead)
+
+
 def run_shot(instance: DagsterInstance, shot: str, stages: Sequence[str]) -> list[str]:
     """One run for one shot: makes ``stages`` in order, stops a branch where a stage or gate fails.
 
@@ -56,7 +68,7 @@ def run_shot(instance: DagsterInstance, shot: str, stages: Sequence[str]) -> lis
             asset_selection=[dg.AssetKey(stage) for stage in stages],
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             raise_on_error=False,
-            tags={"studio/shot": shot},
+            tags={"studio/shot": shot, _PROCESS: process_name()},
         )
     except DagsterExecutionInterruptedError:
         raise KeyboardInterrupt from None

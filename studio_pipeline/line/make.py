@@ -17,6 +17,7 @@ from studio_pipeline.line.graph import graph, upstream
 from studio_pipeline.line.home import open_home
 from studio_pipeline.line.keys import code_parts
 from studio_pipeline.line.plan import ShotPlan, StagePlan, plan_shot, verdicts_of
+from studio_pipeline.line.processes import process_name
 from studio_pipeline.line.progress import watcher
 from studio_pipeline.line.resolve import ResolvedShot
 from studio_pipeline.line.shotview import ShotView
@@ -162,7 +163,7 @@ def _make(
         inputs[parent] = artifact
     home = open_home()
     try:
-        out = Path(tempfile.mkdtemp(prefix=f"{shot.id}.{mine.stage}.", dir=home.scratch))
+        out = Path(tempfile.mkdtemp(prefix=f"{process_name()}.{shot.id}.{mine.stage}.", dir=home.scratch))
     except OSError as error:
         raise StorageError(f"no scratch folder can be made ({error.strerror})", where=str(home.scratch)) from error
     try:

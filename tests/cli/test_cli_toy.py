@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -188,3 +189,25 @@ def test_an_interrupt_leaves_everything_consistent(studio, listed, toy: Toy) -> 
     toy.during.clear()
     toy.calls.clear()
     assert studio("run", "shots.yaml")[0] == 0 and "character" not in toy.calls
+
+
+def test_what_a_killed_process_left_is_cleared_away(studio, listed, toy: Toy, tmp_path: Path) -> None:
+    """A real process is killed with SIGKILL in the middle of a stage, inside a Dagster run."""
+    listed()
+    script = (
+        "import os, signal, sys\n"
+        "import support.toys as toys, studio_pipeline.line.graph as graph, studio_pipeline.line.keys as keys\n"
+        "graph._load = lambda: toys.STAGES\n"
+        "keys.code_digest, keys.code_units = lambda target: 'code', lambda target: {}\n"
+        "toys.CURRENT.during['rig'] = lambda context: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "sys.argv = ['studio', 'run', 'shots.yaml']\n"
+        "from studio_pipeline.cli.main import main\nmain()\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert len(list((toy.home / "scratch").iterdir())) == 1
+    assert studio("run", "shots.yaml")[0] == 0
+    assert list((toy.home / "scratch").iterdir()) == []
+    with launch.open_instance() as instance:
+        assert sorted(run.status.value for run in instance.get_runs()) == ["FAILURE", "SUCCESS"]
