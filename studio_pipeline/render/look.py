@@ -87,12 +87,7 @@ def render_frames(
     count = max(len(points), camera.frame_count)
     camera = camera_for(camera, count)
     width, height = camera.width, camera.height
-    result = RenderedFrames(
-        rgb=np.empty((count, height, width, 3), np.uint8),
-        alpha=np.empty((count, height, width), np.uint8),
-        depth=np.empty((count, height, width), np.float32),
-        face_ids=np.empty((count, height, width), np.int32),
-    )
+    result = _unpainted(count, height, width)
     scene = _Scene(character, look, background, count, width, height)
     samples = max(1, min(supersample, int(np.sqrt(MAX_SAMPLES / (width * height)))))
     large = camera.resized(width * samples, height * samples)
@@ -109,6 +104,15 @@ def render_frames(
 
     over_frames(count, work)
     return result
+
+
+def _unpainted(count: int, height: int, width: int) -> RenderedFrames:
+    return RenderedFrames(
+        rgb=np.empty((count, height, width, 3), np.uint8),
+        alpha=np.empty((count, height, width), np.uint8),
+        depth=np.empty((count, height, width), np.float32),
+        face_ids=np.empty((count, height, width), np.int32),
+    )
 
 
 def default_outline_px(height: int) -> float:

@@ -2,7 +2,7 @@
 
 Payload: ``character.{npz,json}``, ``own_rig/rig.{npz,json}`` when the file has a skeleton, ``preview.png``.
 Figures: ``vertices``, ``faces``, ``height_m``, ``parts`` (primitives of the file), ``has_rig``, ``joints``,
-``unit_scale``, ``degenerate_faces`` (fraction without area), ``warnings`` (joined by "; ").
+``unit_scale``, ``degenerate_faces_fraction`` (without area), ``warnings`` (joined by "; ").
 Verdicts: ``extent`` (every side of the bounding box is there and the largest is ``height_m``), ``faces_have_area``
 (at most 10 % of the faces are degenerate), ``texture_used`` (UV lie inside the atlas).
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,12 +62,6 @@ def build_atlas(parts: list[Part], warnings: list[str]) -> tuple[np.ndarray, lis
     whole = len(items) == 1 and max(next(iter(items.values())).pixels.shape[:2]) <= MAX_SIDE
     pad = 0 if whole else PAD
     width, height = _pack(list(items.values()), pad, warnings)
-    atlas = np.zeros((height, width, 4), dtype=np.uint8)
-    atlas[..., 3] = 255
-    for item in items.values():
-        h, w = item.pixels.shape[:2]
-        padded = np.pad(item.pixels, ((pad, pad), (pad, pad), (0, 0)), mode="edge")
-        atlas[item.y : item.y + h + 2 * pad, item.x : item.x + w + 2 * pad] = padded
     result = []
     for part, key, (uv, _) in zip(parts, keys, local, strict=True):
         item = items[key]
@@ -74,7 +69,18 @@ def build_atlas(parts: list[Part], warnings: list[str]) -> tuple[np.ndarray, lis
         inside = np.full((len(part.positions), 2), 0.5) if uv is None else uv / item.tiles
         placed = (inside * [w, h] + [item.x + pad, item.y + pad]) / [width, height]
         result.append(placed.astype(np.float32))
-    return atlas, result
+    return _painted(items.values(), width, height, pad), result
+
+
+def _painted(items: Iterable[_Item], width: int, height: int, pad: int) -> np.ndarray:
+    """The atlas [height, width, 4] uint8, black between its items."""
+    atlas = np.zeros((height, width, 4), dtype=np.uint8)
+    atlas[..., 3] = 255
+    for item in items:
+        h, w = item.pixels.shape[:2]
+        padded = np.pad(item.pixels, ((pad, pad), (pad, pad), (0, 0)), mode="edge")
+        atlas[item.y : item.y + h + 2 * pad, item.x : item.x + w + 2 * pad] = padded
+    return atlas
 
 
 def _key(material: Material, *, flat: bool) -> object:

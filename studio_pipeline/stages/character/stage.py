@@ -37,7 +37,7 @@ def run(context: StageContext) -> StageResult:
         "parts": loaded.parts,
         "has_rig": rig is not None,
         "joints": 0 if rig is None else rig.joint_count,
-        "degenerate_faces": round(degenerate_fraction(character), 6),
+        "degenerate_faces_fraction": round(degenerate_fraction(character), 6),
         "warnings": "; ".join(loaded.warnings),
     }
     return StageResult(figures=figures, previews=("preview.png",), verdicts=character_verdicts(character))

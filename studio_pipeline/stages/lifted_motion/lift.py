@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from studio_pipeline.schema.clip import Clip
 from studio_pipeline.schema.errors import InputError
 from studio_pipeline.schema.records import CameraPath, Character, Motion, Observations, Rig
 from studio_pipeline.stages.lifted_motion import LiftSettings
+
+if TYPE_CHECKING:
+    from studio_pipeline.stages.lifted_motion.synthesis import Fitter
 
 __all__ = ["LiftResult", "lift", "measure"]
 
@@ -74,10 +77,10 @@ def lift(
     settings: LiftSettings,
     progress: Callable[..., None] = _silent,
 ) -> LiftResult:
-    """Fit joint motion to a clip whose index 0 shows the rest pose.
+    """Fit joint motion of a rigged character to a clip whose index 0 shows the rest pose.
 
     Args:
-        character: The character.
+        character: What the clip shows.
         rig: Its rig.
         camera: One camera a frame, of the clip's size.
         clip: The frames.
@@ -96,14 +99,10 @@ def lift(
     _checked(character, rig, camera, clip, observations)
     torch.manual_seed(0)
     fitter = Fitter(character, rig, camera, clip, observations, settings)
-    poses = fitter.follow(lambda done: progress(0.05 + 0.4 * done, "frame by frame"))
-    if len(poses) > 1:
-        poses = fitter.together(poses, lambda done: progress(0.45 + 0.2 * done, "all frames"))
-    rotations = np.stack([matrix_to_sixd(pose.rotations) for pose in poses]).astype(np.float32)
-    translations = np.stack([pose.translations for pose in poses]).astype(np.float32)
+    rotations, translations = _synthesised(fitter, progress)
     backgrounds = np.stack([frame.background for frame in fitter.frames])
     residuals: dict[str, Any] = {"rounds": settings.rounds_first + settings.rounds_all}
-    if settings.iterations and len(poses) > 1:
+    if settings.iterations and clip.frame_count > 1:
         refined = refine(
             character, rig, camera, clip, observations, (rotations, translations), backgrounds,
             fitter.appearance.light, settings, lambda done: progress(0.65 + 0.3 * done, "gradients"),
@@ -112,9 +111,27 @@ def lift(
         residuals |= {"weights": refined.weights, "curves": refined.curves, "iterations": refined.iterations}
     rotations = matrix_to_sixd(sixd_to_matrix(rotations)).astype(np.float32)
     motion = Motion(rotations=rotations, translations=translations, fps=clip.fps, first_frame=clip.first_frame)
-    vertices = pose_vertices(character.vertices, rig.weights, skinning_transforms(rig, motion))
+    return _shown(fitter, clip, observations, motion, residuals)
+
+
+def _synthesised(fitter: Fitter, progress: Callable[..., None]) -> tuple[np.ndarray, np.ndarray]:
+    """Rotations [T, J, 6] and translations [T, J, 3] by analysis through synthesis."""
+    poses = fitter.follow(lambda done: progress(0.05 + 0.4 * done, "frame by frame"))
+    if len(poses) > 1:
+        poses = fitter.together(poses, lambda done: progress(0.45 + 0.2 * done, "all frames"))
+    rotations = np.stack([matrix_to_sixd(pose.rotations) for pose in poses]).astype(np.float32)
+    return rotations, np.stack([pose.translations for pose in poses]).astype(np.float32)
+
+
+def _shown(
+    fitter: Fitter, clip: Clip, observations: Observations, motion: Motion, residuals: dict[str, Any]
+) -> LiftResult:
+    """The motion with its pictures; adds what they differ by to ``residuals``."""
+    transforms = skinning_transforms(fitter.rig, motion)
+    vertices = pose_vertices(fitter.character.vertices, fitter.rig.weights, transforms)
+    backgrounds = [frame.background for frame in fitter.frames]
     pictures = np.stack([fitter.appearance.render(v, i, backgrounds[i]).image for i, v in enumerate(vertices)])
-    residuals |= {"frames": measure(character, camera, observations, vertices)}
+    residuals["frames"] = measure(fitter.character, fitter.camera, observations, vertices)
     residuals["frames_unseen"] = [i for i, mask in enumerate(observations.masks > 127) if not mask.any()]
     residuals["rgb_error"] = _colour_error(pictures, clip, observations)
     return LiftResult(motion, residuals, pictures)

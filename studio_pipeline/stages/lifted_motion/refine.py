@@ -117,6 +117,19 @@ class _Loss:
         return over + 0.01 * (2.0 - trace).mean() + shift.square().mean()
 
 
+class _Deltas:
+    """Joint deltas whose index 0 stays as it is; the others are free, shifts in diagonals."""
+
+    def __init__(self, start: tuple[np.ndarray, np.ndarray], size: float) -> None:
+        turns, shifts = (torch.as_tensor(value, dtype=torch.float32) for value in start)
+        self.size, self.rest = size, (turns[:1], shifts[:1])
+        self.free = [turns[1:].clone().requires_grad_(True), (shifts[1:] / size).clone().requires_grad_(True)]
+
+    def __call__(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Rotations [T, J, 6] and translations [T, J, 3] [m]."""
+        return torch.cat([self.rest[0], self.free[0]]), torch.cat([self.rest[1], self.free[1] * self.size])
+
+
 class _Adam:
     """Kingma and Ba's Adam; `torch.optim` imports seconds' worth of compiler that is not needed here."""
 
@@ -162,16 +175,13 @@ def refine(
         progress: Told the fraction done.
     """
     loss = _Loss(character, rig, camera, clip, observations, backgrounds, light, settings)
-    turns, shifts = (torch.as_tensor(value, dtype=torch.float32) for value in start)
-    size = character.diagonal
-    free = [turns[1:].clone().requires_grad_(True), (shifts[1:] / size).clone().requires_grad_(True)]
-    rest = turns[:1], shifts[:1]
+    return _descend(loss, _Deltas(start, character.diagonal), settings, progress)
 
-    def deltas() -> tuple[torch.Tensor, torch.Tensor]:
-        return torch.cat([rest[0], free[0]]), torch.cat([rest[1], free[1] * size])
 
+def _descend(loss: _Loss, deltas: _Deltas, settings: LiftSettings, progress: Callable[[float], None]) -> Refinement:
+    """The best deltas on the way; the first value of each term calibrates its weight."""
     ratios = {name: getattr(settings, f"weight_{name}") for name in ("rgb", "mask", "track", "depth", "smooth", "reg")}
-    optimiser = _Adam(free)
+    optimiser = _Adam(deltas.free)
     weights: dict[str, float] = {}
     curves: dict[str, list[float]] = {}
     best, kept = float("inf"), deltas()
@@ -188,7 +198,7 @@ def refine(
                 curves.setdefault(name, []).append(round(value.item(), 6))
         if iteration == settings.iterations:
             break
-        gradients = torch.autograd.grad(total, free)
+        gradients = torch.autograd.grad(total, deltas.free)
         fade = 0.5 + 0.5 * np.cos(np.pi * iteration / settings.iterations)
         optimiser.step(gradients, settings.learning_rate * fade)
         progress((iteration + 1) / settings.iterations)

@@ -1,7 +1,7 @@
 """What is seen in a clip: foreground masks, point tracks on the surface, depth where the clip has it.
 
 Figures: ``mask_rest_iou``, ``mask_area_mean`` (fraction of the picture), ``empty_masks`` (frames), ``track_count``,
-``track_length_median`` (frames), ``visible_fraction``. Verdicts: ``rest_pose_matches`` (blocking), ``masks_found``
+``track_length_median_frames``, ``visible_fraction``. Verdicts: ``rest_pose_matches`` (blocking), ``masks_found``
 (blocking when the character is seen in fewer than half of the frames), ``tracks_found``.
 """
 

@@ -47,11 +47,7 @@ def observe(
     raster = rasterize(character.vertices[None].astype(np.float32), character.faces, camera.at([0]))
     rest = raster.face_ids[0] >= 0
     progress(0.1, "masks")
-    if settings.use_alpha and has_alpha(clip.alpha):
-        masks, source = np.asarray(clip.alpha), "alpha"
-    else:
-        still = bool(np.allclose(camera.world_to_camera, camera.world_to_camera[:1], atol=1e-9))
-        masks, source = segment(clip.frames, rest, settings, still_camera=still), "colour"
+    masks, source = _masks(camera, clip, rest, settings)
     progress(0.6, "tracks")
     gray = cv2.cvtColor(clip.frames[0], cv2.COLOR_RGB2GRAY)
     points = sample_surface(gray, raster.face_ids[0], raster.barycentrics[0], masks[0] > 127, settings.tracks)
@@ -68,6 +64,14 @@ def observe(
         sources={"masks": source, "tracks": "flow+lk", "depth": "clip" if depth is not None else "none"},
     )
     return observations, rest
+
+
+def _masks(camera: CameraPath, clip: Clip, rest: np.ndarray, settings: ClassicalSettings) -> tuple[np.ndarray, str]:
+    """Masks [T, H, W] uint8 and where they come from."""
+    if settings.use_alpha and has_alpha(clip.alpha):
+        return np.asarray(clip.alpha), "alpha"
+    still = bool(np.allclose(camera.world_to_camera, camera.world_to_camera[:1], atol=1e-9))
+    return segment(clip.frames, rest, settings, still_camera=still), "colour"
 
 
 def _verdicts(rest_iou: float, found: int, frames: int, tracks: int, length: float) -> tuple[Verdict, ...]:
@@ -110,7 +114,7 @@ def run(context: StageContext) -> StageResult:
             "mask_area_mean": round(float(seen.mean()), 4),
             "empty_masks": clip.frame_count - found,
             "track_count": count,
-            "track_length_median": length,
+            "track_length_median_frames": length,
             "visible_fraction": round(float(observations.visibility.mean()), 4) if count else 0.0,
         },
         previews=previews,

@@ -1,7 +1,7 @@
 """Stage `reference_clip`: the take that the rest of the line follows.
 
 Payload: a Clip at the root, ``clip.mp4``, ``clip.png`` (contact strip), ``choice.json``.
-Figures: ``take``, ``takes``, ``frames``, ``width``, ``height``, ``has_alpha``.
+Figures: ``take``, ``takes``, ``frames``, ``width_px``, ``height_px``, ``has_alpha``.
 """
 
 from __future__ import annotations

@@ -36,12 +36,7 @@ def check_rig(character: Character, rig: Rig) -> tuple[Verdict, ...]:
     files may lie anywhere.
     """
     weights = rig.weights.astype(np.float64)
-    finite = bool(np.isfinite(weights).all())
-    sums = weights.sum(1)
-    error = float(np.abs(sums - 1.0).max(initial=0.0)) if finite else float("inf")
-    worst = int(np.argmax(np.abs(sums - 1.0))) if finite else int(np.argmin(np.isfinite(weights).all(1)))
-    influences = int((weights > 0.0).sum(1).max(initial=0))
-    bare = np.flatnonzero(~(weights.max(1, initial=0.0) > 0.0))
+    summed, covered = _weight_verdicts(weights)
     owners = np.flatnonzero(weights.max(0, initial=0.0) > _OWNS)
     outside = outside_distance(character, rig.heads[owners]) / character.diagonal
     far = [rig.names[j] for j in owners[outside > _OUTSIDE_SHARE]]
@@ -50,11 +45,7 @@ def check_rig(character: Character, rig: Rig) -> tuple[Verdict, ...]:
     lengths = np.linalg.norm(rig.tails - rig.heads, axis=1) / character.diagonal
     short = [rig.names[j] for j in np.flatnonzero(~(lengths > 1e-6))]
     return (
-        Verdict(
-            "weights_sum_to_one",
-            error <= _SUM_TOLERANCE and influences <= 8,
-            f"largest error {error:.1e} at vertex {worst} (bound {_SUM_TOLERANCE:.0e}), up to {influences} influences",
-        ),
+        summed,
         Verdict(
             "joints_inside",
             not far,
@@ -70,9 +61,26 @@ def check_rig(character: Character, rig: Rig) -> tuple[Verdict, ...]:
             not short,
             f"shortest bone {lengths.min():.1%} of the diagonal" + "".join(f", {n}" for n in short[:4]),
         ),
-        Verdict(
-            "every_vertex_weighted",
-            len(bare) == 0 and finite,
-            f"{len(bare)} vertices without weight" + (f", first {bare[0]}" if len(bare) else ""),
-        ),
+        covered,
     )
+
+
+def _weight_verdicts(weights: np.ndarray) -> tuple[Verdict, Verdict]:
+    """Whether weights [V, J] sum to one, and whether every vertex has some."""
+    finite = bool(np.isfinite(weights).all())
+    sums = weights.sum(1)
+    error = float(np.abs(sums - 1.0).max(initial=0.0)) if finite else float("inf")
+    worst = int(np.argmax(np.abs(sums - 1.0))) if finite else int(np.argmin(np.isfinite(weights).all(1)))
+    influences = int((weights > 0.0).sum(1).max(initial=0))
+    bare = np.flatnonzero(~(weights.max(1, initial=0.0) > 0.0))
+    summed = Verdict(
+        "weights_sum_to_one",
+        error <= _SUM_TOLERANCE and influences <= 8,
+        f"largest error {error:.1e} at vertex {worst} (bound {_SUM_TOLERANCE:.0e}), up to {influences} influences",
+    )
+    covered = Verdict(
+        "every_vertex_weighted",
+        len(bare) == 0 and finite,
+        f"{len(bare)} vertices without weight" + (f", first {bare[0]}" if len(bare) else ""),
+    )
+    return summed, covered

@@ -1,6 +1,6 @@
 """The solid: a body of tetrahedra around the skin, tied to the skin and to the joints.
 
-Figures: ``tets``, ``vertices``, ``attempts``, ``reproducible``, ``embed_distance_max`` (of the diagonal) and
+Figures: ``tets``, ``vertices``, ``attempts``, ``reproducible``, ``embed_distance_max_fraction`` (of the diagonal) and
 ``embed_outside_fraction`` (of the skin's vertices), ``extrapolation_max`` (largest barycentric coordinate),
 ``volume_ratio`` (to the volume inside by winding number), ``quality_min`` and ``quality_mean`` (1 regular, 0 flat),
 ``pieces``, ``driven_tets``, ``driven_joints``, ``weighted_joints``.

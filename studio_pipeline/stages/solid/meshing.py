@@ -51,11 +51,8 @@ def tetrahedralise(
     Raises:
         InputError: No attempt gave tetrahedra.
     """
-    a, b, c = (vertices[faces[:, corner]] for corner in range(3))
-    volume = float(np.einsum("fa,fa->", a, np.cross(b, c))) / 6.0
     low, high = settings.tets
-    suggested = float(np.clip((volume / (_REGULAR * np.sqrt(low * high))) ** (1.0 / 3.0), *_EDGES))
-    epsilon, edge = settings.epsilon, settings.edge_length or suggested
+    epsilon, edge = settings.epsilon, settings.edge_length or _suggested_edge(vertices, faces, low, high)
     best: TetMesh | None = None
     reasons = []
     for attempt in range(1, settings.attempts + 1):
@@ -72,12 +69,9 @@ def tetrahedralise(
         best = _nearer(best, TetMesh(*mesh[:2], attempts=attempt, reproducible=mesh[2]), low, high)
         if settings.edge_length is not None or low <= count <= high:
             break
-        wanted = 0.7 * high if count > high else 1.4 * low
+        wanted, wider = (0.7 * high, 1.3) if count > high else (1.4 * low, 0.75)
         edge *= float(np.clip((count / wanted) ** 0.4, 0.5, 2.0))
-        if count > high:
-            epsilon *= 1.3
-        else:
-            epsilon *= 0.75
+        epsilon *= wider
     if best is None:
         raise InputError(
             f"fTetWild gave no tetrahedra in {settings.attempts} attempts ({'; '.join(dict.fromkeys(reasons))})",
@@ -85,6 +79,13 @@ def tetrahedralise(
             do="raise stages.solid.timeout_s or epsilon, or simplify the mesh",
         )
     return best
+
+
+def _suggested_edge(vertices: np.ndarray, faces: np.ndarray, low: int, high: int) -> float:
+    """Edge length of regular tetrahedra that fill the surface with between ``low`` and ``high`` of them."""
+    a, b, c = (vertices[faces[:, corner]] for corner in range(3))
+    volume = float(np.einsum("fa,fa->", a, np.cross(b, c))) / 6.0
+    return float(np.clip((volume / (_REGULAR * np.sqrt(low * high))) ** (1.0 / 3.0), *_EDGES))
 
 
 def mesh_once(

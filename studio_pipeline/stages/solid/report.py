@@ -44,7 +44,7 @@ def report(character: Character, rig: Rig, solid: Solid, measured: Measured, out
         "vertices": len(solid.vertices),
         "attempts": measured.attempts,
         "reproducible": measured.reproducible,
-        "embed_distance_max": round(float(measured.distance.max()) / character.diagonal, 5),
+        "embed_distance_max_fraction": round(float(measured.distance.max()) / character.diagonal, 5),
         "embed_outside_fraction": round(float((measured.distance > 0.0).mean()), 4),
         "extrapolation_max": round(float(np.abs(solid.surface_barycentrics).max()), 3),
         "volume_ratio": round(float(volume.sum()) / measured.winding_volume, 4) if measured.winding_volume else 0.0,
