@@ -117,7 +117,7 @@ def _rows(store: Any, now: ShotPlan, made: Set[tuple[str, str]]) -> list[dict[st
                 "shot": now.shot.id,
                 "stage": new.stage,
                 "state": state,
-                "reason": new.reason,
+                "reason": new.failure if state == "failed" else new.reason,
                 "version": new.version,
                 "seconds": new.seconds,
                 "figures": dict(new.figures),

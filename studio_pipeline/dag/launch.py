@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -11,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from dagster._core.definitions.data_version import DATA_VERSION_TAG
 from dagster._core.errors import DagsterExecutionInterruptedError
+from sqlalchemy.exc import DBAPIError
 
 from studio_pipeline.dag.assets import SHOTS, check_result, describe
 from studio_pipeline.dag.build import JOB, build_definitions
 from studio_pipeline.line.make import Outcome
 from studio_pipeline.line.processes import is_gone, process_name
-from studio_pipeline.schema.errors import one_line
+from studio_pipeline.schema.errors import StorageError, one_line
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
@@ -28,10 +30,22 @@ _PROCESS = "studio/process"
 
 @contextmanager
 def open_instance() -> Iterator[DagsterInstance]:
-    """Dagster's instance of the current home (``DAGSTER_HOME``)."""
+    """Dagster's instance of the current home (``DAGSTER_HOME``).
+
+    Raises:
+        StorageError: Its database can't be opened or written, by whatever is done inside the block.
+    """
     logging.getLogger("dagster").setLevel(logging.CRITICAL)
-    with dg.DagsterInstance.get() as instance:
-        yield instance
+    try:
+        with dg.DagsterInstance.get() as instance:
+            yield instance
+    except DBAPIError as error:
+        where = os.environ.get("DAGSTER_HOME", "")
+        raise StorageError(
+            f"Dagster's database can't be used ({one_line(error.orig)})",
+            where=where,
+            do="free space or check permissions",
+        ) from error
 
 
 def register_shots(instance: DagsterInstance, shots: Sequence[str]) -> None:
