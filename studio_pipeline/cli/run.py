@@ -130,7 +130,12 @@ def _rows(store: Any, now: ShotPlan, made: Set[tuple[str, str]]) -> list[dict[st
 
 
 def _closing(rows: Sequence[dict[str, Any]], shots: Sequence[ResolvedShot], out: Path) -> str:
-    failed = [f"{row['shot']} {row['stage']}: {row['reason']}" for row in rows if row["state"] == "failed"]
+    # A stage's own reason begins with shot and stage already; the store's begins with a place.
+    failed = [
+        row["reason"] if row["reason"].startswith(row["shot"]) else f"{row['shot']} {row['stage']}: {row['reason']}"
+        for row in rows
+        if row["state"] == "failed"
+    ]
     made = sum(row["state"] == "made" for row in rows)
     lines = [f"\n{made} made, {sum(row['state'] == 'cached' for row in rows)} cached"]
     lines += [f"failed  {line}" for line in failed]

@@ -6,7 +6,6 @@ import typing
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -195,8 +194,16 @@ def _written(setup: StageSetup) -> dict[str, Any]:
     return {"backend": setup.backend, **given}
 
 
-@cache
+_fields_known: dict[type, tuple[str, ...]] = {}
+
+
 def _file_fields(settings: type[Settings]) -> tuple[str, ...]:
+    if settings not in _fields_known:
+        _fields_known[settings] = _find_file_fields(settings)
+    return _fields_known[settings]
+
+
+def _find_file_fields(settings: type[Settings]) -> tuple[str, ...]:
     hints = typing.get_type_hints(settings, include_extras=True)
     return tuple(name for name in settings.model_fields if _names_file(hints[name]))
 
