@@ -55,7 +55,8 @@ class Terminal:
         """Leave a line that says what was made."""
         if outcome.made:
             self.made.add((shot, stage))
-        took = time.monotonic() - self._began.pop((shot, stage), time.monotonic())
+        now = time.monotonic()  # read once: a stage that never began took no time, not less
+        took = now - self._began.pop((shot, stage), now)
         word = "made" if outcome.made else "cached"
         self._leave(f"{self._count(1)} {shot}  {stage} {outcome.version}  {word} in {took:.1f} s")
 
