@@ -19,7 +19,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing studio_pipeline into $(VENV) (a few minutes the first time)"
 	@$(BIN)/python -m pip install -q 'uv>=0.9' 2>/dev/null || true
-	@if test -x $(BIN)/uv && UV_FIND_LINKS="$(FIND_LINKS)" UV_HTTP_TIMEOUT=180 $(BIN)/uv pip install -q --python $(BIN)/python -e '.[dev]' -c constraints.txt; then :; \
+	@if test -x $(BIN)/uv && UV_FIND_LINKS="$(FIND_LINKS)" UV_HTTP_TIMEOUT=180 $(BIN)/uv pip install -q --python $(BIN)/python -e '.[dev]' -c constraints.txt 2>$(VENV)/uv.log; then :; \
 	else $(BIN)/python -m pip install -q -e '.[dev]' -c constraints.txt; fi
 	@touch $(STAMP)
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from studio_pipeline.media.reading import read_clip
 
-INDEX, WIDTH = 9, 900
+INDEX, WIDTH = 14, 900
 
 
 def main(out: Path, target: Path) -> None:
