@@ -65,7 +65,7 @@ def plan(
     from studio_pipeline.line.plan import plan_shot, selection
     from studio_pipeline.line.shots import open_studio, read_shot_lists
 
-    store = open_studio()
+    store = open_studio(reading=True)
     chosen = selection(stage, from_stage)
     plans = [plan_shot(store, shot, only=chosen) for shot in read_shot_lists(shots, only=only)]
     if as_json:
@@ -111,7 +111,7 @@ def why(
     from studio_pipeline.line.shots import current_shot, open_studio
     from studio_pipeline.line.why import explain
 
-    store = open_studio()
+    store = open_studio(reading=True)
     answer = explain(store, current_shot(store, shot), stage)
     _print_json(answer.as_json()) if as_json else _say(answer.as_text())
 
@@ -123,7 +123,7 @@ def status(only: OnlyShots = None, as_json: AsJson = False) -> None:
     from studio_pipeline.line.plan import plan_shot
     from studio_pipeline.line.shots import known_shots, open_studio
 
-    store = open_studio()
+    store = open_studio(reading=True)
     plans = [plan_shot(store, shot) for shot in known_shots(store, only=only)]
     if not plans:
         _say("no shots yet: studio run SHOTS.yaml")
@@ -139,7 +139,7 @@ def history(shot: Annotated[str, typer.Argument(help="Shot id.")], as_json: AsJs
     from studio_pipeline.cli.tables import print_history
     from studio_pipeline.line.shots import history_of, open_studio
 
-    rows = history_of(open_studio(), shot)
+    rows = history_of(open_studio(reading=True), shot)
     _print_json(rows) if as_json else print_history(rows)
 
 
@@ -149,7 +149,7 @@ def verify(as_json: AsJson = False) -> None:
     from studio_pipeline.line.shots import open_studio
     from studio_pipeline.store.maintenance import verify_all
 
-    report = verify_all(open_studio())
+    report = verify_all(open_studio(reading=True))
     problems = [str(problem) for problem in report.problems]
     if as_json:
         found = {"generations": report.generations, "files": report.files, "bytes": report.size}
@@ -190,7 +190,7 @@ def ui(
     """Dagster's web UI: the graph, every shot's pictures, figures and checks."""
     from studio_pipeline.line.shots import open_studio
 
-    store = open_studio()
+    store = open_studio(reading=True)
     from studio_pipeline.dag.ui import serve
 
     _say(f"Dagster for {os.environ['STUDIO_HOME']} at http://{host}:{port} (Ctrl-C ends it)")

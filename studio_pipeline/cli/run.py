@@ -18,6 +18,7 @@ from studio_pipeline.line.processes import sweep
 from studio_pipeline.line.progress import watched_by
 from studio_pipeline.line.resolve import ResolvedShot
 from studio_pipeline.line.shots import failed_shots, open_studio, read_shot_lists, save_shot
+from studio_pipeline.schema.errors import StorageError
 
 __all__ = ["retry_failed", "run_lists"]
 
@@ -53,12 +54,16 @@ def _run(store: Any, shots: Sequence[ResolvedShot], *, out: Path, chosen: set[st
         save_shot(store, shot)
     plans = [adopt(store, plan_shot(store, shot, only=chosen, deep=True)) for shot in shots]
     rows: list[dict[str, Any]] = []
+    undelivered: list[StorageError] = []
 
     def finish(now: ShotPlan, made: Set[tuple[str, str]]) -> None:
         # A shot's delivery is there as soon as the shot is done, whatever happens to the next one.
         shot_rows = _rows(store, now, made)
         rows.extend(shot_rows)
-        deliver(store, now, shot_rows, out / now.shot.id)
+        try:
+            deliver(store, now, shot_rows, out / now.shot.id)
+        except StorageError as error:
+            undelivered.append(error)
 
     broken = _go(store, plans, chosen, finish)
     if as_json:
@@ -70,6 +75,10 @@ def _run(store: Any, shots: Sequence[ResolvedShot], *, out: Path, chosen: set[st
         for line in broken:
             # Not a stage's own failure, which the table has: say what Dagster says.
             sys.stderr.write(f"studio: {line}\n")
+    for error in undelivered:
+        sys.stderr.write(f"studio: {error}\n")
+    if undelivered:
+        return StorageError.exit_code
     return 1 if any(row["state"] not in ("cached", "made") for row in rows) else 0
 
 
@@ -112,6 +121,9 @@ def _rows(store: Any, now: ShotPlan, made: Set[tuple[str, str]]) -> list[dict[st
         state = "made" if (now.shot.id, new.stage) in made and new.artifact else new.state
         if new.failure and not new.artifact:
             state = "failed"
+        elif state == "would run":
+            # It was launched or hung on something that was; what it needs did not come.
+            state = "waits"
         rows.append(
             {
                 "shot": now.shot.id,

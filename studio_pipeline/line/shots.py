@@ -29,14 +29,14 @@ __all__ = [
 ]
 
 
-def open_studio(home: str | None = None) -> Store:
-    """The store of the studio's home (``STUDIO_HOME``, else ``./.studio``)."""
-    return _open(str(open_home(home).store))
+def open_studio(home: str | None = None, *, reading: bool = False) -> Store:
+    """The store of the studio's home (``STUDIO_HOME``, else ``./.studio``); ``reading`` promises to write nothing."""
+    return _open(str(open_home(home).store), reading)
 
 
 @cache
-def _open(path: str) -> Store:
-    return open_store(path)
+def _open(path: str, reading: bool) -> Store:
+    return open_store(path, reading=reading)
 
 
 def read_shot_lists(files: Sequence[Path], *, only: Sequence[str] | None = None) -> list[ResolvedShot]:

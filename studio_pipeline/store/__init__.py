@@ -103,8 +103,12 @@ __all__ = [
 ]
 
 
-def open_store(place: str | Path) -> Store:
+def open_store(place: str | Path, *, reading: bool = False) -> Store:
     """The store at a folder, made when it isn't there; a place that ignores conditional writes is refused.
+
+    Args:
+        place: The folder.
+        reading: Whoever only looks writes nothing, not even the probe.
 
     Raises:
         StorageError: It cannot be written, or it doesn't keep the promises of `primitive.Primitive`.
@@ -113,5 +117,6 @@ def open_store(place: str | Path) -> Store:
     if "://" in text and not text.startswith("file://"):
         raise StorageError("only a folder can be a store so far", where=text, do="give a path")
     primitive = DiskPrimitive(Path(text.removeprefix("file://")))
-    probe(primitive)
+    if not reading:
+        probe(primitive)
     return Store(primitive)

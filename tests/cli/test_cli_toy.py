@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -78,6 +79,35 @@ def test_plan_says_why(studio, listed) -> None:
     assert "settings.gain" in studio("plan", "shots.yaml")[1]
 
 
+def test_plan_writes_nothing(studio, listed, toy: Toy) -> None:
+    studio("run", listed())
+
+    def seen() -> dict[str, int]:
+        return {str(path): path.stat().st_mtime_ns for path in (toy.home / "store").rglob("*")}
+
+    before = seen()
+    studio("plan", listed("  stages: {rig: {gain: 2}}\n"))
+    studio("why", "toy_a_0010", "rig")
+    studio("status")
+    assert seen() == before
+
+
+def test_a_delivery_that_cannot_be_left_costs_only_itself(
+    studio, listed, toy: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import studio_pipeline.line.deliver as deliver
+
+    def full(path: Path, data: bytes) -> None:
+        if "0010" in str(path):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        path.write_bytes(data)
+
+    monkeypatch.setattr(deliver, "_write", full)
+    code, out, err = studio("run", listed(codes=("0010", "0020")), "--json")
+    assert code == 4 and "No space left" in err and len(json.loads(out)["stages"]) == 2 * len(ALL)
+    assert Path("out/toy_a_0020/report.json").exists()
+
+
 def test_why_reads_the_shot_list_as_it_is_now(studio, listed) -> None:
     studio("run", listed())
     listed("  stages: {rig: {gain: 2}}\n")
@@ -90,6 +120,7 @@ def test_a_failure_exits_non_zero_and_retry_mends_it(studio, listed, toy: Toy) -
     toy.broken["rig"] = InputError("no limbs", where="hero.obj", do="draw some")
     code, out, err = studio("run", listed(codes=("0010", "0020")))
     assert code == 1 and "toy_a_0010 rig: toy_a_0010 rig: hero.obj: no limbs - draw some" not in out
+    assert "takes" in out and "waits" in out
     assert "hero.obj: no limbs - draw some" in out and "Traceback" not in out + err
     toy.broken.clear()
     toy.calls.clear()
