@@ -15,8 +15,10 @@ import numpy as np
 import pytest
 
 from studio_pipeline.geometry.cameras import frame_points
+from studio_pipeline.geometry.skinning import pose_vertices, skinning_transforms
 from studio_pipeline.media.video import write_mp4
 from studio_pipeline.render.look import Look, render_frames
+from studio_pipeline.schema.records import Character, Motion, Rig
 from studio_pipeline.stages.character.load import load_character
 from studio_pipeline.stages.character.plate import protocol_vertices
 
@@ -116,6 +118,30 @@ def plate_shot(home: Path, source: Path, rig: str, *, folder: bool) -> str:
         f"  stages:\n    {clip}\n"
         f"    rig: {{backend: {rig}}}\n"
     )
+
+
+def error_in_space(rows: dict[str, dict], truth: np.ndarray) -> float:
+    """Mean vertex error of the lift from index 7 on, of the rest diagonal [%]."""
+    character, rig, motion = (
+        kind.load(Path(rows[stage]["artifact"]))
+        for kind, stage in ((Character, "character"), (Rig, "rig"), (Motion, "lifted_motion"))
+    )
+    posed = pose_vertices(character.vertices, rig.weights, skinning_transforms(rig, motion))
+    return float(np.linalg.norm(posed - truth, axis=-1)[7:].mean() / character.diagonal * 100.0)
+
+
+def test_a_z_pass_brings_the_lift_closer_in_space(tmp_path: Path, shared_data: Path) -> None:
+    source = shared_data / "rigs" / "khronos_CesiumMan.glb"
+    text = plate_shot(tmp_path, source, "provided", folder=False)
+    truth = protocol_vertices(source, frames=16)
+    camera = frame_points(truth.reshape(-1, 3), width=160, height=160, fill=0.9)
+    np.savez(tmp_path / "z.npz", depth=render_frames(truth, load_character(source).character, camera).depth)
+    errors = []
+    for shot in (text, text.replace("file: plate.mp4", "file: plate.mp4, depth: z.npz").replace("'0010'", "'0020'")):
+        (tmp_path / "shots.yaml").write_text(shot)
+        result = studio(tmp_path, "run", "shots.yaml", "--stage", "lifted_motion")
+        errors.append(error_in_space({row["stage"]: row for row in result["stages"]}, truth))
+    assert errors[1] < 0.5 * errors[0] and errors[1] < 1.0
 
 
 @pytest.mark.parametrize(

@@ -109,6 +109,35 @@ def test_plates_keep_their_pixels(inputs, shot, tmp_path: Path) -> None:
     assert str(tmp_path) not in (tmp_path / "a" / "takes.json").read_text()
 
 
+def test_a_plates_z_pass_is_kept_or_refused(inputs, shot, tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    frames = rng.integers(0, 255, (FRAMES, 96, 96, 3), dtype=np.uint8)
+    plate, folders = pictures(tmp_path / "in", frames), inputs("ball", FRAMES, {})
+    depth = rng.uniform(2.0, 3.0, (FRAMES, 96, 96)).astype(np.float32)
+    depth[:, :10] = np.nan
+    np.savez(tmp_path / "z.npz", depth=depth)
+    run(takes.STAGE, "plate", folders, shot(FRAMES), tmp_path / "a", file=plate, depth=tmp_path / "z.npz")
+    np.testing.assert_array_equal(Clip.load(tmp_path / "a" / "take_000").depth, depth)
+    for number, (arrays, said) in enumerate(
+        [
+            ({"depth": depth[1:]}, "shape"),
+            ({"z": depth}, "no array 'depth'"),
+            ({"depth": -depth}, "in front of the camera"),
+        ]
+    ):
+        np.savez(tmp_path / "bad.npz", **arrays)
+        with pytest.raises(InputError, match=said):
+            run(
+                takes.STAGE,
+                "plate",
+                folders,
+                shot(FRAMES),
+                tmp_path / f"b{number}",
+                file=plate,
+                depth=tmp_path / "bad.npz",
+            )
+
+
 def test_transparent_plates_are_seen_over_a_colour(inputs, shot, tmp_path: Path) -> None:
     cover = np.zeros((FRAMES, 96, 96, 1), np.uint8)
     cover[:, 20:60, 20:60] = 255

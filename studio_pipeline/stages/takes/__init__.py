@@ -34,6 +34,8 @@ class PlateSettings(Settings):
 
     file: InputFile  # a video, or a folder of numbered PNG or JPEG pictures
     background: Colour = (205, 210, 218)  # sRGB 0-255, what shows where the plate is transparent
+    # An .npz whose array "depth" [T, H, W] holds metres along the view axis at the shot's size, NaN where unknown.
+    depth: InputFile | None = None
 
 
 STAGE = Stage(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from studio_pipeline.media.reading import ClipPixels, read_clip
 from studio_pipeline.media.srgb import linear_to_srgb, srgb_to_linear
+from studio_pipeline.schema.arrays import load_arrays
 from studio_pipeline.schema.clip import Clip
 from studio_pipeline.schema.errors import InputError
 from studio_pipeline.stages.base import StageContext, StageResult
@@ -30,6 +33,7 @@ def run(context: StageContext) -> StageResult:
     clip = Clip(
         frames=_over(pixels, settings.background),
         alpha=pixels.alpha,
+        depth=_depth_pass(settings.depth, pixels.frames.shape[:3]) if settings.depth else None,
         fps=shot.fps,
         first_frame=shot.first_frame,
         source="plate",
@@ -63,6 +67,22 @@ def fitted(pixels: ClipPixels, size: tuple[int, int], *, where: str = "") -> tup
     if alpha is not None:
         alpha = np.stack([cv2.resize(cover, size, interpolation=cv2.INTER_AREA) for cover in alpha])
     return ClipPixels(frames, alpha, pixels.fps), round(size[0] / width, 6)
+
+
+def _depth_pass(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+    """The plate's z pass [T, H, W] float32 [m].
+
+    Raises:
+        InputError: The file is no such array, or its shape isn't the clip's.
+    """
+    depth = load_arrays(path).get("depth")
+    if depth is None or depth.shape != shape or not np.issubdtype(depth.dtype, np.floating):
+        found = "no array 'depth'" if depth is None else f"'depth' {depth.shape} of {depth.dtype}"
+        raise InputError(f"holds {found}", where=path, do=f"give floats of shape {shape}: frames, height, width")
+    known = np.isfinite(depth)
+    if (depth[known] <= 0.0).any():
+        raise InputError("holds depths that are not in front of the camera", where=path, do="metres, NaN where unknown")
+    return np.where(known, depth, np.nan).astype(np.float32)
 
 
 def _over(pixels: ClipPixels, background: tuple[int, int, int]) -> np.ndarray:
