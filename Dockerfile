@@ -1,4 +1,5 @@
-# A GPU worker: the same package, installed the same way as `make setup` does it.
+# A worker on a CUDA base image: the same package, installed the same way as `make setup` does it. The stages of this
+# version compute on its CPU.
 FROM nvidia/cuda:12.8.1-runtime-ubuntu24.04
 
 SHELL ["/bin/bash", "-o", "pipefail", "-c"]

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
+import yaml
 from support.toys import Toy
 
 from studio_pipeline.line.deliver import check_writable
@@ -216,6 +217,11 @@ def test_a_stage_sees_only_what_it_declared(toy: Toy, shots) -> None:
     assert view.frame_count == 24
     with pytest.raises(AttributeError, match="does not declare"):
         _ = view.brief
+
+
+def test_a_home_has_the_settings_of_the_repository(toy: Toy, store, repository: Path) -> None:
+    ours, theirs = ((folder / "dagster.yaml").read_text() for folder in (toy.home / "dagster", repository))
+    assert yaml.safe_load(ours) == yaml.safe_load(theirs)
 
 
 def test_an_unwritable_output_is_said_before_any_work(tmp_path: Path) -> None:
