@@ -13,7 +13,7 @@ from studio_pipeline.schema.errors import InputError
 __all__ = ["DepthKind", "DepthSolution", "resize_depth", "solve_depth"]
 
 DepthKind = Literal["metric", "affine", "inverse"]
-"""What a depth value d says of the distance z along the view axis: z = d, z = scale d + shift, 1/z = scale d + shift."""
+"""What values d say of the distance z along the view axis: z = d, z = scale d + shift, 1/z = scale d + shift."""
 
 EDGE_PX = 2  # pixels this near the mask's edge mix what lies before and behind it
 LEAST_PIXELS = 30  # known pixels that a solution needs
