@@ -178,9 +178,17 @@ class Motion(Record):
         return len(self.rotations)
 
 
+def _nothing() -> np.ndarray:
+    return np.zeros(0, np.int32)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Observations(Record):
-    """What was seen in a clip: masks, tracks bound to the surface, depth. Pixels of the clip's size."""
+    """What was seen in a clip: masks, tracks bound to the surface, depth. Pixels of the clip's size.
+
+    Late tracks begin on surface that came into view after index 0. They are seen but carried by no face yet:
+    `stages.observations.binding.bind_tracks` turns them into ordinary ones once a pose is known.
+    """
 
     stem: ClassVar[str] = "observations"
 
@@ -189,9 +197,23 @@ class Observations(Record):
     visibility: np.ndarray  # [T, N] bool
     track_faces: np.ndarray  # [N] int32, face of the character that carries the point
     track_barycentrics: np.ndarray  # [N, 3] float32
-    depth: np.ndarray | None = None  # [T, H, W] float32, unknown scale and shift, NaN where unknown
+    track_births: np.ndarray = field(default_factory=_nothing)  # [N] int32, frame index of birth; left out: zeros
+    late_tracks: np.ndarray = field(default_factory=_nothing)  # [T, M, 2] float32 [px]; left out: none, as below
+    late_visibility: np.ndarray = field(default_factory=_nothing)  # [T, M] bool
+    late_births: np.ndarray = field(default_factory=_nothing)  # [M] int32
+    depth: np.ndarray | None = None  # [T, H, W] float32 as `depth_kind` says, NaN where unknown
     depth_is_metric: bool = False  # True: depth is -z in the camera [m]
+    depth_kind: str = "metric"  # of d: "metric" z = d, "affine" z = a d + b, "inverse" 1/z = a d + b
     sources: dict[str, str] = field(default_factory=dict)  # e.g. {"masks": "alpha", "tracks": "lk", "depth": "none"}
+
+    def __post_init__(self) -> None:
+        """Fill in what records of earlier versions and callers without late tracks leave out."""
+        frames, count = self.visibility.shape
+        if not len(self.track_births):
+            object.__setattr__(self, "track_births", np.zeros(count, np.int32))
+        if not len(self.late_births):
+            object.__setattr__(self, "late_tracks", np.zeros((frames, 0, 2), np.float32))
+            object.__setattr__(self, "late_visibility", np.zeros((frames, 0), bool))
 
 
 @dataclass(frozen=True, kw_only=True)
