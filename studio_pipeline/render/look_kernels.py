@@ -7,7 +7,7 @@ from __future__ import annotations
 import warp as wp
 
 from studio_pipeline.render.kernel_math import mix3
-from studio_pipeline.render.textures import Pyramid, face_level, look_up
+from studio_pipeline.render.textures import Pyramid, look_up, pixel_level
 
 __all__ = [
     "FLAT",
@@ -96,7 +96,8 @@ def shade(
         return
     c = faces[face]
     b = barycentrics[y, x]
-    level = face_level(atlas, screen[c[0]], screen[c[1]], screen[c[2]], uv[c[0]], uv[c[1]], uv[c[2]])
+    depth = screen[c[0]][2] * b[0] + screen[c[1]][2] * b[1] + screen[c[2]][2] * b[2]
+    level = pixel_level(atlas, screen[c[0]], screen[c[1]], screen[c[2]], uv[c[0]], uv[c[1]], uv[c[2]], depth)
     albedo = look_up(atlas, uv[c[0]] * b[0] + uv[c[1]] * b[1] + uv[c[2]] * b[2], level).value
     albedo = wp.cw_mul(albedo, tints[c[0]] * b[0] + tints[c[1]] * b[1] + tints[c[2]] * b[2])
     point = vertices[c[0]] * b[0] + vertices[c[1]] * b[1] + vertices[c[2]] * b[2]

@@ -15,7 +15,9 @@ from studio_pipeline.schema.records import CameraPath
 __all__ = ["NEAR_M", "Raster", "camera_for", "rasterize", "screen_vertices"]
 
 NEAR_M = 1e-3
-"""Faces with a vertex nearer than this [m], or behind the camera, are discarded whole (not clipped)."""
+"""What is nearer than this [m], or behind the camera, isn't seen: faces that reach there are clipped, not discarded."""
+
+_LEAST_DEPTH_M = 1e-9  # `project` divides by no less; a depth of 0 would lose where the vertex is
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,8 +32,8 @@ class Raster:
 def rasterize(vertices: np.ndarray, faces: np.ndarray, camera: CameraPath, *, cull_back: bool = False) -> Raster:
     """Rasterize a mesh at pixel centres.
 
-    Both sides of a face are seen unless ``cull_back``; at equal depth the lowest face index wins; faces that
-    reach nearer than `NEAR_M` are discarded.
+    Both sides of a face are seen unless ``cull_back``; at equal depth the lowest face index wins; faces are clipped
+    at `NEAR_M` in front of the camera; faces with a vertex that isn't finite are left out.
 
     Args:
         vertices: World positions [m]. [T, V, 3] or, for one frame, [V, 3]
@@ -47,7 +49,11 @@ def rasterize(vertices: np.ndarray, faces: np.ndarray, camera: CameraPath, *, cu
 def rasterize_screen(
     screen: np.ndarray, faces: np.ndarray, width: int, height: int, *, cull_back: bool = False
 ) -> Raster:
-    """`rasterize` from vertices already on the screen: [T, V, 3] float32 (x [px], y [px], depth [m])."""
+    """`rasterize` from vertices already on the screen: [T, V, 3] float32 (x [px], y [px], depth [m]).
+
+    Behind the camera depths are negative and x, y are where the line through the eye meets the picture, as
+    `screen_vertices` gives them; a depth of exactly 0 leaves the vertex's faces out.
+    """
     initialize(kernels.__name__)
     count = len(screen)
     result = Raster(
@@ -72,8 +78,8 @@ def rasterize_screen(
             wp.array(result.barycentrics[part], dtype=wp.vec3, device="cpu", copy=False),
             wp.array(result.depth[part], device="cpu", copy=False),
         ]
-        inputs = [points, corners, keys, float("nan")]
-        wp.launch(kernels.resolve, dim=(frames, height, width), inputs=inputs, outputs=outputs, device="cpu")
+        inputs = [points, corners, keys, float("nan"), *outputs, 1]
+        wp.launch(kernels.resolve_rows, dim=(frames, height, 1), inputs=inputs, device="cpu")
 
     over_frames(count, work)
     return result
@@ -98,4 +104,5 @@ def screen_vertices(vertices: np.ndarray, camera: CameraPath) -> np.ndarray:
     if len(points) == 1 and camera.frame_count > 1:
         points = np.broadcast_to(points, (camera.frame_count, *points.shape[1:]))
     pixels, depth = project(camera_for(camera, len(points)), points)
+    depth = np.where(np.abs(depth) > _LEAST_DEPTH_M, depth, _LEAST_DEPTH_M)  # as `project` has divided
     return np.concatenate([pixels, depth[..., None]], axis=-1).astype(np.float32)

@@ -16,7 +16,7 @@ import warp as wp
 
 from studio_pipeline.render.kernel_math import cross2, mix3
 
-__all__ = ["Lookup", "Pyramid", "atlas_pyramid", "face_level", "look_up"]
+__all__ = ["Lookup", "Pyramid", "atlas_pyramid", "face_level", "look_up", "pixel_level"]
 
 wp.set_module_options({"enable_backward": False, "fuse_fp": False})
 
@@ -63,17 +63,44 @@ def face_level(
     texels = wp.abs(cross2(uv_b[0] - uv_a[0], uv_b[1] - uv_a[1], uv_c[0] - uv_a[0], uv_c[1] - uv_a[1]))
     texels *= float(full[1]) * float(full[2])
     pixels = wp.abs(cross2(b[0] - a[0], b[1] - a[1], c[0] - a[0], c[1] - a[1]))
+    return level_for(pyramid, texels, pixels)
+
+
+@wp.func
+def level_for(pyramid: Pyramid, texels: float, pixels: float) -> float:
+    """Level at which so many texels of the full picture become so many of the level's."""
     if texels <= pixels or pixels <= 0.0:
         return 0.0
     return wp.min(0.5 * wp.log2(texels / pixels), float(pyramid.levels.shape[0] - 1))
 
 
 @wp.func
-def texel(pyramid: Pyramid, level: wp.vec3i, x: int, y: int) -> wp.vec3:
-    """One texel of a level; coordinates repeat."""
-    w = level[1]
-    h = level[2]
-    return pyramid.texels[level[0] + (((y % h) + h) % h) * w + ((x % w) + w) % w]
+def pixel_level(
+    pyramid: Pyramid, a: wp.vec3, b: wp.vec3, c: wp.vec3, uv_a: wp.vec2, uv_b: wp.vec2, uv_c: wp.vec2, depth: float
+) -> float:
+    """`face_level`; for a face that reaches behind the camera, the level that suits the place seen at ``depth``.
+
+    Such a face has no size on the screen. With corners h = z (x, y, 1), barycentrics change over the screen by the
+    determinant depth^3 / det(h_a, h_b, h_c).
+    """
+    if a[2] > 0.0 and b[2] > 0.0 and c[2] > 0.0:
+        return face_level(pyramid, a, b, c, uv_a, uv_b, uv_c)
+    full = pyramid.levels[0]
+    texels = wp.abs(cross2(uv_b[0] - uv_a[0], uv_b[1] - uv_a[1], uv_c[0] - uv_a[0], uv_c[1] - uv_a[1]))
+    pixels = wp.abs(cross2(b[0] - a[0], b[1] - a[1], c[0] - a[0], c[1] - a[1]))
+    return level_for(
+        pyramid,
+        texels * float(full[1]) * float(full[2]),
+        pixels * wp.abs((a[2] / depth) * (b[2] / depth) * (c[2] / depth)),
+    )
+
+
+@wp.func
+def repeated(index: int, count: int) -> int:
+    """``index`` within 0..count-1, repeating; most lookups need no division."""
+    if index >= 0 and index < count:
+        return index
+    return ((index % count) + count) % count
 
 
 @wp.func
@@ -82,14 +109,17 @@ def look_up_level(pyramid: Pyramid, index: int, uv: wp.vec2) -> Lookup:
     level = pyramid.levels[index]
     u = uv[0] * float(level[1]) - 0.5
     v = uv[1] * float(level[2]) - 0.5
-    x = int(wp.floor(u))
-    y = int(wp.floor(v))
     fx = u - wp.floor(u)
     fy = v - wp.floor(v)
-    t00 = texel(pyramid, level, x, y)
-    t10 = texel(pyramid, level, x + 1, y)
-    t01 = texel(pyramid, level, x, y + 1)
-    t11 = texel(pyramid, level, x + 1, y + 1)
+    left = repeated(int(wp.floor(u)), level[1])
+    right = wp.where(left + 1 < level[1], left + 1, 0)
+    row = repeated(int(wp.floor(v)), level[2])
+    above = level[0] + row * level[1]
+    below = level[0] + wp.where(row + 1 < level[2], row + 1, 0) * level[1]
+    t00 = pyramid.texels[above + left]
+    t10 = pyramid.texels[above + right]
+    t01 = pyramid.texels[below + left]
+    t11 = pyramid.texels[below + right]
     result = Lookup()
     result.value = mix3(mix3(t00, t10, fx), mix3(t01, t11, fx), fy)
     result.du = mix3(t10 - t00, t11 - t01, fy) * float(level[1])

@@ -88,7 +88,7 @@ def test_faces_behind_or_broken_are_left_out(make_camera):
         [[-1, -1, 0], [1, -1, 0], [0, 1, 0], [0, 0, 9], [0, 0, 3], [np.nan, 0, 0], [np.inf, 0, 0], [1e30, 0, 0]],
         np.float32,
     )
-    broken = np.array([[0, 1, 3], [3, 3, 4], [0, 1, 4], [0, 5, 2], [0, 6, 2], [0, 0, 1]])
+    broken = np.array([[3, 3, 4], [0, 5, 2], [3, 5, 2], [0, 6, 2], [0, 0, 1], [3, 4, 3]])
     assert (rasterize(vertices[None], broken, camera).face_ids == -1).all()
     whole = rasterize(vertices[None], np.concatenate([broken, [[0, 1, 2]]]), camera)
     alone = rasterize(vertices[None], np.array([[0, 1, 2]]), camera)
