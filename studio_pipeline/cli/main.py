@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from studio_pipeline import __version__
+from studio_pipeline.cli.evaluate import evaluate_app
 from studio_pipeline.line.threads import fix_threads
 from studio_pipeline.schema.errors import StudioError, one_line
 
@@ -24,6 +25,7 @@ app = typer.Typer(
     help="A shot list in, editable and physically plausible animation out.",
     rich_markup_mode="rich",
 )
+app.add_typer(evaluate_app)
 
 ShotFiles = Annotated[list[Path], typer.Argument(help="Shot lists (YAML).", show_default=False)]
 OnlyShots = Annotated[list[str] | None, typer.Option("--shot", help="Only this shot id; may be repeated.")]

@@ -247,7 +247,7 @@ def simulated_depth(plate: Plate, diagonal: float, *, seed: int) -> np.ndarray:
         seed: Draws scale, shift and noise.
 
     Returns:
-        [T, H, W] float32, unit and origin unknown, repeated from half size to the plate's.
+        [T, H / 2, W / 2] float32, unit and origin unknown.
     """
     from scipy.ndimage import gaussian_filter
 
@@ -260,4 +260,4 @@ def simulated_depth(plate: Plate, diagonal: float, *, seed: int) -> np.ndarray:
     smooth = gaussian_filter(rough, (0, 4, 4), mode="wrap")
     noise = (white + smooth / smooth.std()) / np.sqrt(2.0) * DEPTH_NOISE * diagonal
     scale, shift = rng.uniform(0.3, 3.0), rng.uniform(-5.0, 5.0)
-    return np.repeat(np.repeat(scale * (half + noise) + shift, 2, 1), 2, 2).astype(np.float32)
+    return (scale * (half + noise) + shift).astype(np.float32)

@@ -1,0 +1,96 @@
+"""`studio evaluate lift` without its command line: which plates, in which order, on how many processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from studio_pipeline.evaluation.cases import Case, find_cases, parse_case
+from studio_pipeline.evaluation.rays import require
+from studio_pipeline.evaluation.trials import TERMS, Trial, Work, cached, run_work
+from studio_pipeline.schema.assets import assets_folder
+
+__all__ = ["choose_cases", "evaluate", "trials_of"]
+
+FORMATS = ("*.glb", "*.gltf")
+
+
+def choose_cases(characters: Sequence[str], data: Path | None, count: int | None) -> tuple[list[Case], list[str]]:
+    """Cases asked for by name, else those of the shipped characters and of ``data``/rigs; and what was left out.
+
+    Args:
+        characters: ``GLB`` or ``GLB:CLIP`` each.
+        data: Folder with ``rigs/``; None: only what is shipped.
+        count: At most as many; None: all.
+
+    Raises:
+        InputError: A named character or clip isn't there.
+    """
+    if characters:
+        return [case for text in characters for case in parse_case(text)][:count], []
+    folders = [assets_folder() / "characters", *([data / "rigs"] if data else [])]
+    files = [path for folder in folders for path in sorted(p for form in FORMATS for p in folder.glob(form))]
+    cases, skipped = find_cases(files)
+    return cases[:count], skipped
+
+
+def trials_of(rig: str, depth: str, *, ablate: bool = False) -> tuple[Trial, ...]:
+    """Trials of every plate: rig ``provided``, then ``geometric``; without depth, then with.
+
+    Args:
+        rig: "provided", "geometric" or "both".
+        depth: "with", "without" or "both".
+        ablate: All terms, then each of `TERMS` left out; depth only where there is some.
+    """
+    rigs = ("provided", "geometric") if rig == "both" else (rig,)
+    depths = (False, True) if depth == "both" else (depth == "with",)
+    found = [Trial(one, given) for one in rigs for given in depths]
+    if ablate:
+        found = [
+            Trial(trial.rig, trial.depth, without)
+            for trial in found
+            for without in ((), *((term,) for term in TERMS if trial.depth or term != "depth"))
+        ]
+    return tuple(found)
+
+
+def evaluate(
+    works: Sequence[Work], *, jobs: int = 1, tell: Callable[[dict[str, Any], bool], None] = lambda row, kept: None
+) -> list[dict[str, Any]]:
+    """Run all trials, or take them from an earlier run where file, numbers and code are the same.
+
+    Args:
+        works: What to run.
+        jobs: Processes.
+        tell: Told every row as soon as it is there, and whether it was kept from an earlier run.
+
+    Returns:
+        Rows in the order of the works.
+
+    Raises:
+        BackendUnavailable: Embree or FLIP is missing.
+    """
+    require("embreex")
+    require("flip_evaluator")
+    rows: dict[int, list[dict[str, Any]]] = {}
+    open_: dict[int, Work] = {}
+    for index, work in enumerate(works):
+        rows[index], left = cached(work)
+        for row in rows[index]:
+            tell(row, True)
+        if left.trials:
+            open_[index] = left
+    if jobs == 1 or len(open_) < 2:
+        for index, work in open_.items():
+            rows[index] += run_work(work, lambda row: tell(row, False))
+    else:
+        with ProcessPoolExecutor(min(jobs, len(open_)), mp_context=get_context("spawn")) as pool:
+            waiting = {pool.submit(run_work, work): index for index, work in open_.items()}
+            for future in as_completed(waiting):
+                rows[waiting[future]] += future.result()
+                for row in future.result():
+                    tell(row, False)
+    return [row for index in sorted(rows) for row in rows[index]]
