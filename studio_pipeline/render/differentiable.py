@@ -4,16 +4,18 @@ The visible surface is found by the hard rasterizer. Around its outline, the sil
 ``0.5 + 0.5 tanh(d / 2 sigma) / tanh(3)`` with d the signed distance [px] from the pixel centre to the nearest
 outline edge (positive inside), cut at 6 sigma: 0.5 on the line itself, so the sum of the silhouette is the area
 at any sigma, and with a small sigma it is an anti-aliased mask. Colour is the surface's colour blended over the
-background by that coverage; outside, the surface's colour is that of the nearest outline point.
+background by that coverage; outside, the surface's colour is that of the nearest outline point. Inside, where one
+part hides another, colour is blended across the edge (`render.inner_kernels`); the other outputs stay as they are.
+Faces that cross the near plane are clipped there.
 
-Gradients with respect to vertices: through the outline (silhouette and blended colour), through the
-perspective-correct barycentrics (texture, vertex colours, depth, normals), through vertex normals (lighting).
-Which face is visible, and the colour that bleeds outside, are held constant. Everything is float32.
+Gradients with respect to vertices: through the outline (silhouette and blended colour), through the edges inside it
+(colour), through the perspective-correct barycentrics (texture, vertex colours, depth, normals), through vertex
+normals (lighting). Which face is visible, and the colour that bleeds outside, are held constant. Everything is float32.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,8 +23,8 @@ import numpy as np
 import torch
 import warp as wp
 
-from studio_pipeline.render import kernels, lighting, outline_kernels, soft_kernels
-from studio_pipeline.render.mesh import RenderMesh, launch, spread, view
+from studio_pipeline.render import adjoint_kernels, inner_kernels, kernels, lighting, outline_kernels, soft_kernels
+from studio_pipeline.render.mesh import RenderMesh, launch, launch_rows, spread, view
 from studio_pipeline.render.raster import NEAR_M, camera_for
 from studio_pipeline.render.runtime import initialize
 from studio_pipeline.schema.records import CameraPath
@@ -30,6 +32,10 @@ from studio_pipeline.schema.records import CameraPath
 __all__ = ["Lambert", "RenderMesh", "RenderOutput", "project_points", "render"]
 
 CUT_SIGMAS = 6.0
+
+_LEAST_DEPTH_M = 1e-5  # vertices nearer to the camera's plane are moved there: float32 gradients need the room
+_SKIPPABLE = ("color", "normals")
+_KERNELS = (kernels, outline_kernels, inner_kernels, soft_kernels, adjoint_kernels)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +66,8 @@ def render(
     background: torch.Tensor | Sequence[float] | None = None,
     sigma: float = 0.7,
     shading: Lambert | torch.Tensor | None = None,
+    inner_edges: bool = True,
+    skip: Collection[str] = (),
 ) -> RenderOutput:
     """Render posed vertices with gradients.
 
@@ -71,38 +79,49 @@ def render(
         sigma: Softness of the outline [px].
         shading: None (the surface's own colour), `Lambert`, or spherical harmonics up to order 2 as factors of
             that colour, [9, 3] or [T, 9, 3], differentiable; basis order 1, y, z, x, xy, yz, 3zz-1, xz, xx-yy.
+        inner_edges: Blend colours where one part hides another; without, such edges are hard and have no gradient.
+        skip: Outputs that aren't needed, of "color" and "normals": left out, they have no frames, and time is saved.
     """
-    initialize(kernels.__name__, outline_kernels.__name__, soft_kernels.__name__)
+    if wrong := sorted(set(skip) - set(_SKIPPABLE)):
+        raise ValueError(f"skip takes {' and '.join(_SKIPPABLE)}, not {', '.join(wrong)}")
+    initialize(*(module.__name__ for module in _KERNELS))
     count, vertices = len(vertices), vertices.to(torch.float32)
-    pixels, depth = project_points(vertices, camera)
-    screen = torch.cat([pixels, depth[..., None]], dim=-1)
-    behind = _background(background, count, camera, vertices.device)
-    given = shading if isinstance(shading, torch.Tensor) else torch.zeros(9, 3, device=vertices.device)
-    harmonics = torch.broadcast_to(given, (count, 9, 3))
-    setup = _Setup(mesh=mesh, width=camera.width, height=camera.height, fringe=_fringe(sigma), light=_light(shading))
-    outputs: Any = _Render.apply(screen, mesh.normals(vertices), harmonics, behind, setup)
-    color, silhouette, hit_depth, normals, barycentrics, face_ids = outputs
-    return RenderOutput(
-        color=color,
-        silhouette=silhouette,
-        depth=hit_depth,
-        normals=normals,
-        face_ids=face_ids,
-        barycentrics=barycentrics,
+    pixels, _, divided = _project(vertices, camera, _LEAST_DEPTH_M)
+    screen = torch.cat([pixels, divided[..., None]], dim=-1)
+    setup = _Setup(
+        mesh=mesh,
+        width=camera.width,
+        height=camera.height,
+        fringe=_fringe(sigma),
+        light=_light(shading),
+        inner_edges=inner_edges,
+        skip=frozenset(skip),
     )
+    light = _harmonics(shading, count, vertices.device)
+    behind = _background(background, count, camera, vertices.device)
+    outputs: Any = _Render.apply(screen, mesh.normals(vertices), light, behind, setup)
+    names = ("color", "silhouette", "depth", "normals", "barycentrics", "face_ids")
+    return RenderOutput(**dict(zip(names, outputs, strict=True)))
 
 
 def project_points(points: torch.Tensor, camera: CameraPath) -> tuple[torch.Tensor, torch.Tensor]:
     """Torch twin of `geometry.cameras.project`: [T, N, 3] -> pixels [T, N, 2] and depths [T, N], differentiable."""
+    pixels, depth, _ = _project(points, camera, 1e-9)
+    return pixels, depth
+
+
+def _project(points: torch.Tensor, camera: CameraPath, least: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Pixels, depths, and the depths that were divided by: ``least`` where one is nearer to zero."""
     camera = camera_for(camera, len(points))
     matrix = torch.as_tensor(camera.world_to_camera, dtype=points.dtype, device=points.device)
     focal = torch.as_tensor(camera.focal, dtype=points.dtype, device=points.device)[:, None]
     seen = points @ matrix[:, :3, :3].transpose(1, 2) + matrix[:, None, :3, 3]
     depth = -seen[..., 2]
-    scale = focal / torch.where(depth.abs() > 1e-9, depth, torch.full_like(depth, 1e-9))
+    divided = torch.where(depth.abs() > least, depth, torch.full_like(depth, least))
+    scale = focal / divided
     x = camera.width / 2.0 + scale * seen[..., 0]
     y = camera.height / 2.0 - scale * seen[..., 1]
-    return torch.stack([x, y], dim=-1), depth
+    return torch.stack([x, y], dim=-1), depth, divided
 
 
 @dataclass(kw_only=True)
@@ -114,7 +133,18 @@ class _Setup:
     height: int
     fringe: Any
     light: Any
-    keys: list[tuple[slice, wp.array]] = field(default_factory=list)  # outline keys, kept for the adjoint
+    inner_edges: bool
+    skip: frozenset[str]
+    kept: dict[tuple[int, int], tuple[Any, ...]] = field(default_factory=dict)  # per part, for the adjoint
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.height, self.width
+
+    def frames_of(self, name: str, count: int) -> int:
+        """How many frames of an output are made."""
+        return 0 if name in self.skip else count
 
 
 class _Render(torch.autograd.Function):
@@ -122,21 +152,27 @@ class _Render(torch.autograd.Function):
     def forward(ctx: Any, screen: Any, normals: Any, harmonics: Any, background: Any, setup: _Setup) -> Any:
         ctx.set_materialize_grads(False)
         screen, normals, harmonics = (value.detach().contiguous() for value in (screen, normals, harmonics))
-        shape = (len(screen), setup.height, setup.width)
-        face_ids = torch.empty(shape, dtype=torch.int32, device=screen.device)
-        depth, silhouette = torch.empty(2, *shape, device=screen.device)
-        color, foreground, seen_normals, barycentrics = torch.empty(4, *shape, 3, device=screen.device)
-        outputs = (color, foreground, silhouette, seen_normals)
+        shape, device = (len(screen), *setup.size), screen.device
+        coloured = setup.frames_of("color", len(screen))
+        face_ids = torch.empty(shape, dtype=torch.int32, device=device)
+        depth, silhouette = torch.empty(shape, device=device), torch.empty(shape, device=device)
+        color, foreground = (torch.empty(coloured, *setup.size, 3, device=device) for _ in range(2))
+        seen_normals = torch.empty(setup.frames_of("normals", len(screen)), *setup.size, 3, device=device)
+        barycentrics = torch.empty(*shape, 3, device=device)
 
         def work(part: slice) -> None:
-            points, hit = view(screen, part), (view(face_ids, part), view(barycentrics, part))
-            _rasterize(setup.mesh, points, hit, view(depth, part))
-            keys = _outline(setup, points, hit[0])
-            setup.keys.append((part, keys))
-            lit = (view(normals, part), setup.light, view(harmonics, part), setup.fringe)
+            posed = _posed(setup, (view(screen, part), view(normals, part), view(harmonics, part)))
+            seen = (view(face_ids, part), view(barycentrics, part), view(depth, part))
+            keys, inner = _visible(setup, posed, seen)
+            setup.kept[part.start, part.stop] = (posed, keys, inner)
             behind = view(background, part if len(background) > 1 else slice(0, 1))
-            results = [view(value, part) for value in outputs]
-            launch(soft_kernels.compose, shape[1:], points, setup.mesh.surface, *lit, *hit, keys, behind, *results)
+            drawn = [view(value, part) for value in (color, foreground, silhouette, seen_normals)]
+            shape = (setup.mesh.surface, posed)
+            lit = (setup.light, setup.fringe, seen[1], keys, behind)
+            launch_rows(soft_kernels.compose, setup.size, seen[0], *shape, *lit, *drawn)
+            if inner.marks.size:
+                layers = (inner, behind, drawn[1], drawn[2], drawn[0])
+                launch_rows(soft_kernels.blend_inner, setup.size, seen[0], *shape, *layers)
 
         spread(screen, work)
         ctx.setup = setup
@@ -148,29 +184,29 @@ class _Render(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Any) -> Any:
         setup: _Setup = ctx.setup
         screen, normals, harmonics, background, face_ids, barycentrics, foreground, silhouette = ctx.saved_tensors
-        kinds = {"color": foreground, "silhouette": silhouette, "depth": silhouette}
-        kinds |= {"normals": foreground, "barycentrics": foreground}
-        incoming = {
-            name: torch.zeros_like(like) if gradient is None else gradient.to(torch.float32).contiguous()
-            for (name, like), gradient in zip(kinds.items(), gradients[:5], strict=True)
-        }
+        none = torch.empty(0, *setup.size, device=screen.device)
+        none3 = torch.empty(0, *setup.size, 3, device=screen.device)
+        g_color, g_silhouette, g_depth, g_normals, g_barycentrics = (
+            like if gradient is None else gradient.to(torch.float32).contiguous()
+            for like, gradient in zip((none3, none, none, none3, none3), gradients[:5], strict=True)
+        )
         g_screen, g_vertex_normals, g_harmonics = (torch.zeros_like(value) for value in (screen, normals, harmonics))
-        kept = {(part.start, part.stop): keys for part, keys in setup.keys}
 
         def work(part: slice) -> None:
-            points, ids = view(screen, part), view(face_ids, part)
-            lit = (setup.mesh.surface, view(normals, part), setup.light, view(harmonics, part))
-            g_pixels = {name: view(value, part) for name, value in incoming.items()}
-            g_points, g_light = view(g_screen, part), view(g_harmonics, part)
+            ids, g_points, g_light = view(face_ids, part), view(g_screen, part), view(g_harmonics, part)
             behind = view(background, part if len(background) > 1 else slice(0, 1))
-            cover, keys = view(silhouette, part), kept[part.start, part.stop]
-            made = (keys, behind, view(foreground, part), cover, g_pixels["color"], g_pixels["silhouette"])
-            size = ids.shape[1:]
-            launch(soft_kernels.outline_adjoint, size, points, *lit, setup.fringe, ids, *made, g_points, g_light)
-            hit = (ids, view(barycentrics, part), cover)
-            flows = (g_pixels["color"], g_pixels["depth"], g_pixels["normals"], g_pixels["barycentrics"])
-            results = (g_points, view(g_vertex_normals, part), g_light)
-            launch(soft_kernels.surface_adjoint, size, points, *lit, *hit, *flows, *results)
+            posed, keys, inner = setup.kept[part.start, part.stop]
+            cover, g_drawn = view(silhouette, part), view(g_color, part)
+            shape = (setup.mesh.surface, posed, setup.light)
+            if g_drawn.size or g_silhouette.numel():
+                made = (setup.fringe, keys, inner, behind, view(foreground, part), cover)
+                flows = (g_drawn, view(g_silhouette, part), g_points, g_light)
+                launch_rows(adjoint_kernels.outline_adjoint, setup.size, ids, *shape, *made, *flows)
+            flows = (g_drawn, view(g_depth, part), view(g_normals, part), view(g_barycentrics, part))
+            if any(flow.size for flow in flows):
+                flows = (*flows, g_points, view(g_vertex_normals, part), g_light)
+                hit = (inner, view(barycentrics, part), cover)
+                launch_rows(adjoint_kernels.surface_adjoint, setup.size, ids, *shape, *hit, *flows)
 
         spread(screen, work)
         lit = setup.light.mode != lighting.UNLIT
@@ -183,26 +219,40 @@ class _Render(torch.autograd.Function):
         )
 
 
-def _rasterize(mesh: RenderMesh, points: wp.array, hit: tuple[wp.array, wp.array], depth: wp.array) -> None:
-    keys = wp.full(depth.shape, kernels.EMPTY_KEY, dtype=wp.uint64, device=points.device)
-    faces = mesh.surface.faces
-    launch(kernels.zbuffer, len(mesh.faces), points, faces, NEAR_M, 0, keys)
-    launch(kernels.resolve, depth.shape[1:], points, faces, keys, 0.0, *hit, depth)
+def _posed(setup: _Setup, arrays: tuple[wp.array, wp.array, wp.array]) -> Any:
+    """Arrays [T, ...] of screen vertices, normals and harmonics, and what follows for each face."""
+    posed = outline_kernels.Posed()
+    posed.screen, posed.normals, posed.harmonics = arrays
+    faces = len(setup.mesh.faces)
+    posed.facts = wp.empty((len(arrays[0]), faces), dtype=wp.vec2, device=arrays[0].device)
+    launch(soft_kernels.face_facts, faces, posed.screen, setup.mesh.surface, NEAR_M, posed.facts)
+    return posed
 
 
-def _outline(setup: _Setup, points: wp.array, face_ids: wp.array) -> wp.array:
-    keys = wp.full(face_ids.shape, kernels.EMPTY_KEY, dtype=wp.uint64, device=points.device)
-    surface = setup.mesh.surface
-    reach = setup.fringe.reach
-    launch(outline_kernels.outline_distance, surface.edges.shape[0], points, surface, face_ids, NEAR_M, reach, keys)
-    return keys
+def _visible(setup: _Setup, posed: Any, seen: tuple[wp.array, wp.array, wp.array]) -> tuple[wp.array, Any]:
+    """Fill face ids, barycentrics and depth; the keys of the outline, and the edges inside it."""
+    points, surface, ids = posed.screen, setup.mesh.surface, seen[0]
+    keys = wp.full(ids.shape, kernels.EMPTY_KEY, dtype=wp.uint64, device=points.device)
+    launch(kernels.zbuffer, len(setup.mesh.faces), points, surface.faces, NEAR_M, 0, keys)
+    launch_rows(kernels.resolve_rows, setup.size, points, surface.faces, keys, 0.0, *seen)
+    keys.fill_(kernels.EMPTY_KEY)
+    edges = surface.edges.shape[0]
+    launch(outline_kernels.outline_distance, edges, points, surface, posed.facts, ids, setup.fringe, keys)
+    count = len(ids) if setup.inner_edges and "color" not in setup.skip else 0
+    inner = inner_kernels.Inner()
+    pairs = (count, 2, *setup.size)
+    inner.keys = wp.full(pairs, kernels.EMPTY_KEY, dtype=wp.uint64, device=points.device)
+    inner.marks = wp.zeros((count, *setup.size), dtype=wp.uint8, device=points.device)
+    if count:
+        launch(inner_kernels.find_inner, edges, points, surface, posed.facts, ids, seen[2], NEAR_M, inner)
+    return keys, inner
 
 
 def _fringe(sigma: float) -> Any:
     if not sigma > 0.0:
         raise ValueError(f"sigma must be positive, not {sigma}")
     fringe = outline_kernels.Fringe()
-    fringe.sigma, fringe.reach = sigma, CUT_SIGMAS * sigma
+    fringe.sigma, fringe.reach, fringe.near = sigma, CUT_SIGMAS * sigma, NEAR_M
     fringe.span = float(np.tanh(CUT_SIGMAS / 2.0))
     return fringe
 
@@ -216,6 +266,11 @@ def _light(shading: Lambert | torch.Tensor | None) -> Any:
     else:
         light.mode = lighting.UNLIT if shading is None else lighting.HARMONICS
     return light
+
+
+def _harmonics(shading: Lambert | torch.Tensor | None, count: int, device: torch.device) -> torch.Tensor:
+    given = shading if isinstance(shading, torch.Tensor) else torch.zeros(9, 3, device=device)
+    return torch.broadcast_to(given, (count, 9, 3))
 
 
 def _background(value: Any, count: int, camera: CameraPath, device: torch.device) -> torch.Tensor:

@@ -126,6 +126,16 @@ def launch(kernel: wp.Kernel, dim: int | tuple[int, ...], first: wp.array, *argu
     wp.launch(kernel, dim=(first.shape[0], *rest), inputs=[first, *arguments], device=first.device)
 
 
+def launch_rows(kernel: wp.Kernel, size: tuple[int, int], first: wp.array, *arguments: Any) -> None:
+    """Launch over the frames of ``first`` [T, ...], rows and lanes of pictures of ``size`` (H, W), on its device.
+
+    The kernel's last parameter is the number of lanes, and lane k visits columns k, k + lanes, ...: on a GPU one a
+    column; on a CPU, where a launch is one thread, a single one, which spares it the way from an index to a pixel.
+    """
+    lanes = size[1] if first.device.is_cuda else 1
+    launch(kernel, (size[0], lanes), first, *arguments, lanes)
+
+
 def mesh_edges(faces: np.ndarray, vertices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The edges of a mesh, found across texture seams by position.
 
