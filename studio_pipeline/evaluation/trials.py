@@ -190,7 +190,8 @@ class _Bench:
             "faces": len(self.subject.character.faces),
             "joints": rig.joint_count,
             "lift": figures | {"track_px": tracks["lifted"], "observed_track_px": tracks["observed"]},
-            "depth_relative_error": lifted.depth_error,
+            "depth_error": lifted.depth_error,
+            "sources": lifted.observations.sources,
             "seconds": lifted.seconds,
         }
         if self.work.out is not None and self.work.videos and not trial.without:

@@ -15,6 +15,7 @@ from studio_pipeline.evaluation.rays import extents, silhouettes
 from studio_pipeline.evaluation.surfaces import Surface, smoothing_groups, to_linear, to_srgb
 from studio_pipeline.geometry.cameras import look_at
 from studio_pipeline.schema.records import CameraPath, Character
+from studio_pipeline.stages.character.load import load_character
 
 
 def character_of(vertices: np.ndarray, faces: np.ndarray, normals: np.ndarray, atlas: np.ndarray, uv=None) -> Character:
@@ -176,6 +177,21 @@ def test_simulated_depth_is_affine_in_z_but_for_its_noise() -> None:
     slope, shift = np.polyfit(z, depth[solid], 1)
     left = (depth[solid] - slope * z - shift) / slope
     assert left.std() == pytest.approx(0.02 * ball.diagonal, rel=0.25)
+
+
+def test_our_own_renderer_sees_the_same(repository: Path) -> None:
+    from studio_pipeline.render.raster import rasterize
+
+    path = repository / "assets" / "characters" / "tumble.glb"
+    character = load_character(path).character
+    motion = character.vertices[None]
+    camera = motion_camera(motion, size=128)
+    picture = draw(Surface(character), motion[0], camera, 0, one_light(np.array([0.0, 0.0, 1.0]), 128), samples=1)
+    other = rasterize(motion, character.faces, camera)
+    mask = other.face_ids[0] >= 0
+    assert (mask & picture.mask).sum() / (mask | picture.mask).sum() > 0.995
+    both = mask & picture.mask
+    assert np.median(np.abs(other.depth[0][both] - picture.depth[both])) < 1e-5
 
 
 def test_nothing_of_our_renderer_is_loaded() -> None:
