@@ -159,7 +159,8 @@ def _setup(name: str, block: Mapping[str, Any], folder: Path, at: Where) -> Stag
     values = dict(block)
     backend_name = backend_of(stage, str(values.pop("backend", stage.default)), where=at(f"stages.{name}.backend"))
     backend = stage.backends[backend_name]
-    fields = _file_fields(backend.settings)
+    markers = _file_fields(backend.settings)
+    fields = tuple(name for name, marker in markers.items() if not _is_name(marker, values.get(name), folder))
     for field in fields:
         if isinstance(values.get(field), str):
             values[field] = resolve_path(values[field], folder)
@@ -194,20 +195,25 @@ def _written(setup: StageSetup) -> dict[str, Any]:
     return {"backend": setup.backend, **given}
 
 
-_fields_known: dict[type, tuple[str, ...]] = {}
+def _is_name(marker: FileMarker, value: Any, folder: Path) -> bool:
+    """Whether a value that may be a name elsewhere is one: it doesn't look like a path, and no file is there."""
+    if not marker.or_name or not isinstance(value, str) or value.startswith((".", "/", "~")):
+        return False
+    return not resolve_path(value, folder).exists()
 
 
-def _file_fields(settings: type[Settings]) -> tuple[str, ...]:
+_fields_known: dict[type, dict[str, FileMarker]] = {}
+
+
+def _file_fields(settings: type[Settings]) -> dict[str, FileMarker]:
     if settings not in _fields_known:
-        _fields_known[settings] = _find_file_fields(settings)
+        hints = typing.get_type_hints(settings, include_extras=True)
+        found = {name: _marker(hints[name]) for name in settings.model_fields}
+        _fields_known[settings] = {name: marker for name, marker in found.items() if marker is not None}
     return _fields_known[settings]
 
 
-def _find_file_fields(settings: type[Settings]) -> tuple[str, ...]:
-    hints = typing.get_type_hints(settings, include_extras=True)
-    return tuple(name for name in settings.model_fields if _names_file(hints[name]))
-
-
-def _names_file(hint: Any) -> bool:
-    metadata = getattr(hint, "__metadata__", ())
-    return any(isinstance(item, FileMarker) for item in metadata) or any(_names_file(a) for a in typing.get_args(hint))
+def _marker(hint: Any) -> FileMarker | None:
+    candidates = [item for item in getattr(hint, "__metadata__", ()) if isinstance(item, FileMarker)]
+    candidates += [marker for a in typing.get_args(hint) if (marker := _marker(a)) is not None]
+    return candidates[0] if candidates else None

@@ -18,6 +18,7 @@ __all__ = [
     "Backend",
     "FileMarker",
     "InputFile",
+    "ModelSource",
     "Settings",
     "Stage",
     "StageContext",
@@ -30,9 +31,14 @@ __all__ = [
 class FileMarker:
     """Marks a settings field whose file's *content*, not its path, belongs to the stage's key."""
 
+    or_name: bool = False  # what names no file here may be a name elsewhere; then the name belongs to the key
+
 
 InputFile = Annotated[Path, FileMarker()]
 """A file or folder named in a shot's settings; made absolute against the shot file before a stage sees it."""
+
+ModelSource = Annotated[Path | str, FileMarker(or_name=True)]
+"""A folder with a model, or its name on a hub, ``owner/name`` or ``owner/name@revision``."""
 
 
 class Settings(BaseModel):

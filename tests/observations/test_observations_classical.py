@@ -17,7 +17,7 @@ from studio_pipeline.schema.records import CameraPath, Character, Observations
 from studio_pipeline.stages.base import StageContext
 from studio_pipeline.stages.observations import ClassicalSettings
 from studio_pipeline.stages.observations.classical import observe, run
-from studio_pipeline.stages.observations.segmentation import has_alpha, iou
+from studio_pipeline.stages.observations.silhouettes import has_alpha, iou
 from studio_pipeline.stages.observations.tracking import follow
 
 SIZE, FRAMES = 128, 6
@@ -94,7 +94,7 @@ def test_median_background_sees_through_a_moving_mask() -> None:
 
 def test_masks_and_tracks_follow_the_truth(scene: tuple[Character, CameraPath, Clip, np.ndarray]) -> None:
     ball, camera, clip, vertices = scene
-    observations, rest = observe(ball, camera, clip, ClassicalSettings(tracks=200))
+    observations, rest = observe(ball, camera, clip, ClassicalSettings(track_count=200))
     truth = rasterize(vertices, ball.faces, camera).face_ids >= 0
     assert iou(rest, truth[0]) == 1.0
     assert min(iou(mask > 127, true) for mask, true in zip(observations.masks, truth, strict=True)) > 0.95
@@ -116,15 +116,22 @@ def test_alpha_is_taken_as_it_is(scene: tuple[Character, CameraPath, Clip, np.nd
     assert not has_alpha(np.full_like(alpha, 255))
 
 
-def test_black_frame_is_unseen_and_ends_tracks(scene: tuple[Character, CameraPath, Clip, np.ndarray]) -> None:
-    ball, camera, clip, _ = scene
+def test_tracks_are_found_again_after_a_black_frame(scene: tuple[Character, CameraPath, Clip, np.ndarray]) -> None:
+    ball, camera, clip, vertices = scene
     frames = clip.frames.copy()
     frames[3] = 0
     spoiled = Clip(frames=frames, fps=clip.fps, first_frame=1001)
-    observations, _ = observe(ball, camera, spoiled, ClassicalSettings(tracks=64))
+    observations, _ = observe(ball, camera, spoiled, ClassicalSettings(track_count=64))
     assert not (observations.masks[3] > 127).any()
     assert (observations.masks[4] > 127).any()
-    assert not observations.visibility[3:].any()
+    assert not observations.visibility[3].any()
+    back = observations.visibility[4]
+    assert back.mean() > 0.5
+    points = (vertices[4, ball.faces[observations.track_faces]] * observations.track_barycentrics[..., None]).sum(1)
+    gap = np.linalg.norm(project(camera.at([4]), points[None])[0][0] - observations.tracks[4], axis=-1)
+    assert np.mean(gap[back] < 1.0) > 0.9
+    plain, _ = observe(ball, camera, spoiled, ClassicalSettings(track_count=64, drift_control=False))
+    assert not plain.visibility[3:].any()
 
 
 def test_size_that_differs_from_the_camera_is_refused(scene: tuple[Character, CameraPath, Clip, np.ndarray]) -> None:
@@ -140,7 +147,8 @@ def test_follow_measures_a_whole_pixel_shift() -> None:
     picture = cv2.GaussianBlur(rng.integers(0, 255, (96, 96, 3)).astype(np.uint8), (0, 0), 1.5)
     frames = np.stack([np.roll(picture, (index, 2 * index), axis=(0, 1)) for index in range(4)])
     points = np.stack(np.meshgrid(np.arange(30.5, 60), np.arange(30.5, 60)), axis=-1).reshape(-1, 2)[::37]
-    tracks, seen = follow(frames, np.full((4, 96, 96), 255, np.uint8), points, ClassicalSettings())
+    found = follow(frames, np.full((4, 96, 96), 255, np.uint8), points, ClassicalSettings(late_tracks=0))
+    tracks, seen = found.tracks, found.visibility
     assert seen.mean() > 0.9
     assert np.abs(tracks[3][seen[3]] - points[seen[3]] - (6.0, 3.0)).max() < 0.2
 
@@ -161,7 +169,7 @@ def test_stage_writes_a_verdict_on_the_rest_pose(
         out = tmp_path / f"out{len(results)}"
         out.mkdir()
         given = {**inputs, "reference_clip": inputs[name]}
-        results.append(run(StageContext(settings=ClassicalSettings(tracks=64), inputs=given, shot=None, out=out)))
+        results.append(run(StageContext(settings=ClassicalSettings(track_count=64), inputs=given, shot=None, out=out)))
     good, bad, again = ({v.name: v for v in result.verdicts} for result in results)
     assert good["rest_pose_matches"].passed and again["rest_pose_matches"].passed
     assert not bad["rest_pose_matches"].passed and bad["rest_pose_matches"].blocking

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import get_args
 
 import cv2
 import numpy as np
 
 from studio_pipeline.schema.errors import InputError
+from studio_pipeline.stages.observations.settings import DepthKind
 
 __all__ = ["DepthKind", "DepthSolution", "resize_depth", "solve_depth"]
-
-DepthKind = Literal["metric", "affine", "inverse"]
-"""What values d say of the distance z along the view axis: z = d, z = scale d + shift, 1/z = scale d + shift."""
 
 EDGE_PX = 2  # pixels this near the mask's edge mix what lies before and behind it
 LEAST_PIXELS = 30  # known pixels that a solution needs

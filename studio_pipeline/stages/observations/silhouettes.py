@@ -1,0 +1,86 @@
+"""Silhouettes as pictures: grown, cleaned, thresholded with hysteresis, softened along their edge."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+__all__ = ["cleaned", "disc", "grown", "has_alpha", "hysteresis", "iou", "shrunk", "soft_edges"]
+
+HALO = 0.35  # a pixel this much weaker than its strongest neighbour lies beside the edge
+LEAST_AREA = 0.02  # blobs below this fraction of the rest silhouette are noise unless they touch the character
+DEEP = 3.0  # how far inside the edge the foreground shows its own colour [px]
+
+
+def has_alpha(alpha: np.ndarray | None) -> bool:
+    """Whether an alpha channel [T, H, W] says anything: it is there and not one constant."""
+    return alpha is not None and bool(alpha.min() < 128 <= alpha.max())
+
+
+def iou(first: np.ndarray, second: np.ndarray) -> float:
+    """Intersection over union of two boolean pictures; 1 when both are empty."""
+    union = np.logical_or(first, second).sum()
+    return float(np.logical_and(first, second).sum() / union) if union else 1.0
+
+
+def disc(radius: float) -> np.ndarray:
+    """A round structuring element."""
+    size = 2 * max(1, round(radius)) + 1
+    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
+
+
+def grown(mask: np.ndarray, radius: float) -> np.ndarray:
+    """A boolean mask grown by a radius [px]."""
+    return cv2.dilate(mask.astype(np.uint8), disc(radius)) > 0
+
+
+def shrunk(mask: np.ndarray, radius: float) -> np.ndarray:
+    """A boolean mask shrunk by a radius [px]."""
+    return cv2.erode(mask.astype(np.uint8), disc(radius)) > 0
+
+
+def cleaned(mask: np.ndarray, seed: np.ndarray, area: float) -> np.ndarray:
+    """Drop specks that are small and don't touch the seed; close pinholes."""
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    touching = np.bincount(labels[seed], minlength=count) > 0
+    size = stats[:, cv2.CC_STAT_AREA]
+    keep = (size >= LEAST_AREA * area) | (touching & (size >= 0.002 * area))
+    keep[0] = False
+    kept = keep[labels]
+    count, labels, stats, _ = cv2.connectedComponentsWithStats((~kept).astype(np.uint8), connectivity=4)
+    pinhole = stats[:, cv2.CC_STAT_AREA] < 0.0015 * area
+    pinhole[0] = False
+    return kept | pinhole[labels]
+
+
+def hysteresis(score: np.ndarray, threshold: float) -> np.ndarray:
+    """Pixels above the threshold that hang together with some well above it; thin lines across are closed."""
+    halo = HALO * cv2.dilate(score.astype(np.float32), disc(1))  # ringing of the codec around a strong edge
+    weak = (score > np.maximum(threshold, halo)).astype(np.uint8)
+    count, labels = cv2.connectedComponents(weak, connectivity=8)
+    strong = np.bincount(labels[score > 2.0 * threshold], minlength=count) > 0
+    strong[0] = False
+    return cv2.morphologyEx(strong[labels].astype(np.uint8), cv2.MORPH_CLOSE, disc(1)) > 0
+
+
+def soft_edges(frame: np.ndarray, background: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Coverage along the mask's edge, from how far the colour lies between background and inner foreground. uint8"""
+    inside = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 5)
+    signed = inside - cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 5)
+    band = np.abs(signed) < 2.0
+    if not (inside > 2.0).any():
+        return mask.astype(np.uint8) * 255
+    smooth = cv2.GaussianBlur(signed, (0, 0), 1.0)
+    inward = np.stack([cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1)], axis=-1)
+    inward /= np.maximum(np.linalg.norm(inward, axis=-1, keepdims=True), 1e-6)
+    y, x = np.mgrid[: mask.shape[0], : mask.shape[1]].astype(np.float32)
+    reach = (DEEP - signed).clip(0.0, DEEP + 2.0)  # to where the codec's blur of the edge has ended
+    image = frame.astype(np.float32)
+    front = cv2.remap(image, x + reach * inward[..., 0], y + reach * inward[..., 1], cv2.INTER_LINEAR)
+    contrast, seen = front - background, image - background
+    strength = np.linalg.norm(contrast, axis=-1)
+    alpha = (seen * contrast).sum(-1) / np.maximum(strength, 1.0) ** 2
+    beside = np.linalg.norm(seen - alpha[..., None] * contrast, axis=-1)
+    sure = band & (strength > 12.0) & (beside < strength)
+    coverage = np.where(sure, np.clip(alpha, 0.0, 1.0), mask)
+    return np.round(coverage * 255.0).astype(np.uint8)
