@@ -60,7 +60,9 @@ def lift(
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write all figures here too.", dir_okay=False)
     ] = None,
-    ablate: Annotated[bool, typer.Option("--ablate", help="Leave out one term after the other.")] = False,
+    ablate: Annotated[
+        bool, typer.Option("--ablate", help="Leave out one term after the other; provided rig, with depth.")
+    ] = False,
     hard: Annotated[bool, typer.Option("--hard", help="The hard cases instead of the protocol's.")] = False,
     jobs: Annotated[int, typer.Option("--jobs", min=1, max=256, help="Processes.")] = 1,
     cases: Annotated[int | None, typer.Option("--cases", min=1, help="At most as many clips.")] = None,
@@ -161,6 +163,8 @@ def _report(rows: list[dict[str, Any]], skipped: list[str], *, ablate: bool, har
         groups = summary.medians(lively)
         if groups:
             parts.append("Medians, goals beside them\n\n" + summary.medians_table(groups))
+    if any(row["depth"] for row in rows):
+        parts.append("Depth is simulated: z after an unknown scale and shift, at half size, with 2 % noise.")
     return {"text": "\n\n".join(parts) + _left_out(skipped), "medians": groups}
 
 

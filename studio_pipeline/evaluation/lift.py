@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from studio_pipeline.evaluation.cases import Case, find_cases, parse_case
 from studio_pipeline.evaluation.rays import require
 from studio_pipeline.evaluation.trials import TERMS, Trial, Work, cached, run_work
 from studio_pipeline.schema.assets import assets_folder
+from studio_pipeline.schema.errors import StudioError
 
 __all__ = ["choose_cases", "evaluate", "trials_of"]
 
@@ -43,10 +45,10 @@ def trials_of(rig: str, depth: str, *, ablate: bool = False) -> tuple[Trial, ...
     Args:
         rig: "provided", "geometric" or "both".
         depth: "with", "without" or "both".
-        ablate: All terms, then each of `TERMS` left out; depth only where there is some.
+        ablate: All terms, then each of `TERMS` left out; "both" then means the provided rig, with depth.
     """
-    rigs = ("provided", "geometric") if rig == "both" else (rig,)
-    depths = (False, True) if depth == "both" else (depth == "with",)
+    rigs = (("provided",) if ablate else ("provided", "geometric")) if rig == "both" else (rig,)
+    depths = ((True,) if ablate else (False, True)) if depth == "both" else (depth == "with",)
     found = [Trial(one, given) for one in rigs for given in depths]
     if ablate:
         found = [
@@ -72,6 +74,7 @@ def evaluate(
 
     Raises:
         BackendUnavailable: Embree or FLIP is missing.
+        StudioError: A process died.
     """
     require("embreex")
     require("flip_evaluator")
@@ -87,10 +90,22 @@ def evaluate(
         for index, work in open_.items():
             rows[index] += run_work(work, lambda row: tell(row, False))
     else:
-        with ProcessPoolExecutor(min(jobs, len(open_)), mp_context=get_context("spawn")) as pool:
-            waiting = {pool.submit(run_work, work): index for index, work in open_.items()}
-            for future in as_completed(waiting):
-                rows[waiting[future]] += future.result()
-                for row in future.result():
-                    tell(row, False)
+        for index, found in _in_processes(open_, jobs):
+            rows[index] += found
+            for row in found:
+                tell(row, False)
     return [row for index in sorted(rows) for row in rows[index]]
+
+
+def _in_processes(works: dict[int, Work], jobs: int) -> Iterator[tuple[int, list[dict[str, Any]]]]:
+    """Rows of every work as they are done."""
+    with ProcessPoolExecutor(min(jobs, len(works)), mp_context=get_context("spawn")) as pool:
+        waiting = {pool.submit(run_work, work): index for index, work in works.items()}
+        for future in as_completed(waiting):
+            try:
+                yield waiting[future], future.result()
+            except BrokenProcessPool:
+                raise StudioError(
+                    "a process of the evaluation died, out of memory perhaps",
+                    do="run again with fewer --jobs: what was finished is kept",
+                ) from None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import operator
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -166,14 +167,18 @@ def ablation_table(rows: Sequence[Row]) -> str:
     for row in rows:
         if "still" in row and counted(row):
             variants.setdefault(", ".join(row["without"]) or "nothing", []).append(row)
-    identify: Callable[[Row], tuple[str, ...]] = lambda row: (row["character"], row["clip"], row["rig"])  # noqa: E731
+    identify = operator.itemgetter("character", "clip", "rig", "depth")
     shared = [{identify(row) for row in group if "lift" in row} for group in variants.values()]
     common = set.intersection(*shared) if shared else set()
-    columns = _figures(rows[:0] or [row for group in variants.values() for row in group])
+    columns = _figures(row for group in variants.values() for row in group)
     lines = []
     for name, group in variants.items():
         done = [row for row in group if identify(row) in common]
         cells = [_number(_median(row["lift"].get(key) for row in done), form) for key, _, form, _ in columns]
         failed = sum("lift" not in row for row in group)
         lines.append([name, *cells, f"{sum(row['lift']['diverged'] for row in done)} of {len(done)}", str(failed)])
+    full = [row for row in variants.get("nothing", []) if identify(row) in common]
+    if full:
+        cells = [_number(_median(row["still"].get(key) for row in full), form) for key, _, form, _ in columns]
+        lines.append(["(a still pose)", *cells, "", ""])
     return _table(["left out", *(head for _, head, _, _ in columns), "diverged", "failed"], lines)

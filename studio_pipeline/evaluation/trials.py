@@ -186,7 +186,12 @@ class _Bench:
         tracks = track_errors(
             self.filmed.camera, self.subject.character, lifted.observations, self.filmed.vertices, lifted.vertices
         )
+        rest = np.repeat(self.subject.character.vertices[None], self.work.frames, axis=0)
+        still = track_errors(
+            self.filmed.camera, self.subject.character, lifted.observations, self.filmed.vertices, rest
+        )
         row |= {
+            "still": self.still | {"track_px": still["lifted"]},
             "faces": len(self.subject.character.faces),
             "joints": rig.joint_count,
             "lift": figures | {"track_px": tracks["lifted"], "observed_track_px": tracks["observed"]},

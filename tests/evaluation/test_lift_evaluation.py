@@ -79,6 +79,7 @@ def test_trials_in_order() -> None:
     ]  # fmt: skip
     dropped = [t.without for t in trials_of("provided", "without", ablate=True)]
     assert dropped == [(), ("rgb",), ("mask",), ("track",), ("smooth",), ("start",)]
+    assert {(t.rig, t.depth) for t in trials_of("both", "both", ablate=True)} == {("provided", True)}
 
 
 def test_chosen_cases(repository: Path) -> None:
