@@ -117,7 +117,7 @@ def _project(points: torch.Tensor, camera: CameraPath, least: float) -> tuple[to
     focal = torch.as_tensor(camera.focal, dtype=points.dtype, device=points.device)[:, None]
     seen = points @ matrix[:, :3, :3].transpose(1, 2) + matrix[:, None, :3, 3]
     depth = -seen[..., 2]
-    divided = torch.where(depth.abs() > least, depth, torch.full_like(depth, least))
+    divided = torch.where(depth.abs() > least, depth, depth + (least - depth).detach())
     scale = focal / divided
     x = camera.width / 2.0 + scale * seen[..., 0]
     y = camera.height / 2.0 - scale * seen[..., 1]

@@ -231,8 +231,13 @@ def nearest_outline(
     distance = wp.length(p - q)
     sign = wp.where(inside, 1.0, -1.0)
     result.distance = sign * distance
+    # The longer of two vectors gives the direction: from the pixel to its nearest point, or along the edge.
+    length = wp.length(plane2(b) - plane2(a))
     if distance > 1.0e-3:
         result.outward = (q - p) * (sign / distance)
+        if length > distance and result.rest != 0.0 and result.t != 0.0:
+            normal = wp.vec2(b[1] - a[1], a[0] - b[0]) / length
+            result.outward = wp.where(wp.dot(normal, result.outward) > 0.0, normal, -normal)
     else:
         # On the line itself: the edge's normal, turned away from the face that it bounds.
         result.outward = outward_normal(a, b, screen[frame, ends[2]])

@@ -98,7 +98,7 @@ def test_an_upright_edge_covers_its_pixels_exactly(scene, make_camera):
 def walked(loss, place, ends, steps=33):
     """The integral of the gradient along a straight walk of the vertices, and the difference of the loss."""
     total = 0.0
-    marks = np.linspace(*ends, steps)
+    marks = np.linspace(ends[0], ends[1], steps)
     along = torch.from_numpy((place(ends[1]) - place(ends[0])) / (ends[1] - ends[0]))
     for mark, part in zip(marks, np.r_[0.5, np.ones(steps - 2), 0.5], strict=True):
         vertices = torch.from_numpy(place(mark))[None].requires_grad_()
