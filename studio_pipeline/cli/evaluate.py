@@ -80,27 +80,31 @@ def lift(
     if size % 2:
         raise InputError(f"{size} is odd", where="--size", do="give an even number of pixels")
     chosen, skipped = choose_cases([*(characters or ()), *(more or ())], _data(data), cases)
-    shots = [(case, name) for name in HARD for case in chosen] if hard else [(case, None) for case in chosen]
     trials = trials_of(rig, depth, ablate=ablate)
     works = [
         Work(case, trials, frames=frames, size=size, seed=seed, hard=name, out=out, lpips=lpips, videos=video)
-        for case, name in shots
+        for name in (HARD if hard else (None,))
+        for case in chosen
     ]
-    progress = _Progress(len(works) * len(trials))
-    rows = evaluate(works, jobs=jobs, tell=progress.tell)
+    rows = evaluate(works, jobs=jobs, tell=_Progress(len(works) * len(trials)).tell)
     rows.sort(key=lambda row: row["rig"] != "provided")  # stable: provided, then geometric
     skipped += list(dict.fromkeys(row["skipped"] for row in rows if "skipped" in row))
-    report = _report([row for row in rows if "still" in row], skipped, ablate=ablate, hard=hard)
-    typer.echo(report["text"])
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "table.md").write_text(report.pop("text") + "\n", encoding="utf-8")
+    text, groups = _report([row for row in rows if "still" in row], skipped, ablate=ablate, hard=hard)
+    typer.echo(text)
     settings = {"frames": frames, "size": size, "seed": seed, "ablate": ablate, "hard": hard}
-    text = json.dumps({"settings": settings, **report, "skipped": skipped, "rows": rows}, indent=1, ensure_ascii=False)
-    for path in filter(None, (out / "results.json", json_file)):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text + "\n", encoding="utf-8")
+    found = {"settings": settings, "medians": groups, "skipped": skipped, "rows": rows}
+    _write(found, text, out, json_file)
     if any("error" in row for row in rows):
         raise typer.Exit(1)
+
+
+def _write(found: dict[str, Any], text: str, out: Path, json_file: Path | None) -> None:
+    """Leave tables and figures in ``out``, and the figures in ``json_file`` if given."""
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "table.md").write_text(text + "\n", encoding="utf-8")
+    for path in filter(None, (out / "results.json", json_file)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _data(given: Path | None) -> Path | None:
@@ -141,13 +145,15 @@ class _Progress:
         sys.stderr.flush()
 
 
-def _report(rows: list[dict[str, Any]], skipped: list[str], *, ablate: bool, hard: bool) -> dict[str, Any]:
-    """The text that is printed, and the medians it holds."""
+def _report(
+    rows: list[dict[str, Any]], skipped: list[str], *, ablate: bool, hard: bool
+) -> tuple[str, list[dict[str, Any]]]:
+    """The text that is printed, and the medians in it."""
     from studio_pipeline.evaluation import summary
 
     if ablate:
         text = "Ablation: medians over the clips that every variant lifted\n\n" + summary.ablation_table(rows)
-        return {"text": text + _left_out(skipped)}
+        return text + _left_out(skipped), []
     lively, quiet = [row for row in rows if summary.counted(row)], [row for row in rows if not summary.counted(row)]
     parts, groups = [], []
     title = "Hard cases" if hard else "Clips"
@@ -165,7 +171,7 @@ def _report(rows: list[dict[str, Any]], skipped: list[str], *, ablate: bool, har
             parts.append("Medians, goals beside them\n\n" + summary.medians_table(groups))
     if any(row["depth"] for row in rows):
         parts.append("Depth is simulated: z after an unknown scale and shift, at half size, with 2 % noise.")
-    return {"text": "\n\n".join(parts) + _left_out(skipped), "medians": groups}
+    return "\n\n".join(parts) + _left_out(skipped), groups
 
 
 def _left_out(skipped: list[str]) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from studio_pipeline.evaluation.cases import Case, find_cases, parse_case
+from studio_pipeline.evaluation.lpips import load_lpips
 from studio_pipeline.evaluation.rays import require
 from studio_pipeline.evaluation.trials import TERMS, Trial, Work, cached, run_work
 from studio_pipeline.schema.assets import assets_folder
@@ -74,10 +75,13 @@ def evaluate(
 
     Raises:
         BackendUnavailable: Embree or FLIP is missing.
+        InputError: LPIPS is asked for and its weights aren't there.
         StudioError: A process died.
     """
     require("embreex")
     require("flip_evaluator")
+    for folder in {work.lpips for work in works if work.lpips}:
+        load_lpips(folder)
     rows: dict[int, list[dict[str, Any]]] = {}
     open_: dict[int, Work] = {}
     for index, work in enumerate(works):

@@ -24,7 +24,7 @@ FIRST = 7  # indices before it ease into the clip
 VIEWS = {"plus45": np.radians(45.0), "minus45": np.radians(-45.0)}  # turned from the clip's camera
 DIVERGED_PERCENT, DIVERGED_IOU = 5.0, 0.8  # a frame beyond either makes the lift diverged
 PLANTED_HEIGHT = 0.02  # a contact vertex lies this near the ground, of the diagonal
-PLANTED_STEP = 0.002  # and moves less than this in a frame, of the diagonal
+PLANTED_STEP = 0.0005  # and moves less than this in a frame, of the diagonal
 PLANTED_RUN = 3  # for as many steps at least
 
 

@@ -161,6 +161,7 @@ def test_bad_options_get_one_line(tmp_path: Path) -> None:
         (("--size", "65"), "65 is odd"),
         (("--data", str(tmp_path)), "has no folder rigs"),
         (("nobody.glb",), "no such file"),
+        (("--cases", "1", "--lpips", "."), "no LPIPS weights"),
     ):
         done = run(*arguments, cwd=tmp_path)
         assert done.returncode == 2 and said in done.stderr and len(done.stderr.splitlines()) == 1
