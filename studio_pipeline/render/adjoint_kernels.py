@@ -219,21 +219,23 @@ def barycentric_adjoint(
     p1 = screen[frame, c[1]]
     p2 = screen[frame, c[2]]
     w = edge_weights(p0, p1, p2, x, y)
-    q = w[0] / p0[2] + w[1] / p1[2] + w[2] / p2[2]
-    whole = w[0] + w[1] + w[2]
-    shared = (wp.dot(g_b, b) + g_depth * whole / q) / q
-    g_whole = g_depth / q
-    g_q = g_b / q - wp.vec3(shared, shared, shared)
-    g_w = wp.vec3(g_q[0] / p0[2] + g_whole, g_q[1] / p1[2] + g_whole, g_q[2] / p2[2] + g_whole)
+    inverse = wp.vec3(1.0 / p0[2], 1.0 / p1[2], 1.0 / p2[2])
+    scale = 1.0 / wp.dot(w, inverse)
+    g_whole = g_depth * scale
+    shared = wp.dot(g_b, b) * scale + g_whole * (p0[2] * b[0] + p1[2] * b[1] + p2[2] * b[2])
+    # The adjoint of q_i, over z_i: what reaches w_i through it.
+    g_q = wp.cw_mul(g_b * scale - wp.vec3(shared, shared, shared), inverse)
+    g_w = g_q + wp.vec3(g_whole, g_whole, g_whole)
+    g_z = -wp.cw_mul(wp.cw_mul(g_q, w), inverse)
     ax = p0[0] - x
     ay = p0[1] - y
     bx = p1[0] - x
     by = p1[1] - y
     cx = p2[0] - x
     cy = p2[1] - y
-    g0 = wp.vec3(cy * -g_w[1] + by * g_w[2], cx * g_w[1] - bx * g_w[2], -g_q[0] * w[0] / (p0[2] * p0[2]))
-    g1 = wp.vec3(cy * g_w[0] - ay * g_w[2], ax * g_w[2] - cx * g_w[0], -g_q[1] * w[1] / (p1[2] * p1[2]))
-    g2 = wp.vec3(ay * g_w[1] - by * g_w[0], bx * g_w[0] - ax * g_w[1], -g_q[2] * w[2] / (p2[2] * p2[2]))
+    g0 = wp.vec3(cy * -g_w[1] + by * g_w[2], cx * g_w[1] - bx * g_w[2], g_z[0])
+    g1 = wp.vec3(cy * g_w[0] - ay * g_w[2], ax * g_w[2] - cx * g_w[0], g_z[1])
+    g2 = wp.vec3(ay * g_w[1] - by * g_w[0], bx * g_w[0] - ax * g_w[1], g_z[2])
     wp.atomic_add(g_screen, frame, c[0], g0)
     wp.atomic_add(g_screen, frame, c[1], g1)
     wp.atomic_add(g_screen, frame, c[2], g2)

@@ -258,6 +258,23 @@ def test_gradients_of_crossing_limbs(make_character, make_camera, shading):
     assert np.linalg.norm(blind - theirs) > 0.5 * np.linalg.norm(theirs)
 
 
+def test_the_order_of_faces_does_not_matter(make_character, make_camera):
+    points, faces, tints, _ = limbs()
+    camera = make_camera((0.1, 0.1, 3.0), focal=110.0, width=64, height=64)
+    results = []
+    for seed in (None, 0, 1):
+        order = np.arange(len(faces)) if seed is None else np.random.default_rng(seed).permutation(len(faces))
+        character = make_character(points, faces[order], vertex_colors=tints)
+        vertices = torch.from_numpy(character.vertices)[None].requires_grad_()
+        color = render(vertices, RenderMesh.from_character(character), camera).color
+        color.square().sum().backward()
+        assert vertices.grad is not None
+        results.append((color.detach(), vertices.grad))
+    for color, gradient in results[1:]:
+        assert (color - results[0][0]).abs().max() < 1e-5
+        assert (gradient - results[0][1]).abs().max() < 1e-3 * results[0][1].abs().max()
+
+
 def test_threads_change_no_bit_of_inner_edges(scene, make_camera, monkeypatch):
     mesh, place, _ = scene("ball")
     camera = make_camera((0, 0, 4.0), focal=90.0, width=40, height=40)

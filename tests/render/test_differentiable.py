@@ -241,8 +241,28 @@ def test_bad_arguments_are_told(sphere, make_camera):
     mesh, vertices = RenderMesh.from_character(sphere), torch.from_numpy(sphere.vertices)[None]
     with pytest.raises(ValueError, match="sigma"):
         render(vertices, mesh, make_camera((0, 0, 3.0)), sigma=0.0)
+    with pytest.raises(ValueError, match="color and normals, not depth"):
+        render(vertices, mesh, make_camera((0, 0, 3.0)), skip=["depth"])
     with pytest.raises(ValueError, match="background"):
         render(vertices, mesh, make_camera((0, 0, 3.0)), background=torch.zeros(2, 64, 64, 3))
+
+
+@pytest.mark.parametrize("left_out", [("color",), ("normals",), ("color", "normals")])
+def test_outputs_left_out_change_nothing_else(blob, make_camera, left_out):
+    mesh, camera = RenderMesh.from_character(blob), make_camera((0.3, 0.4, 2.0))
+    light = Lambert(direction=(1, 1, 1))
+    results = []
+    for skip in ((), left_out):
+        vertices = torch.from_numpy(blob.vertices)[None].repeat(2, 1, 1).requires_grad_()
+        out = render(vertices, mesh, camera, shading=light, skip=skip)
+        kept = [name for name in ("color", "silhouette", "depth", "normals", "barycentrics") if name not in left_out]
+        torch.stack([getattr(out, name).square().sum() for name in kept]).sum().backward()
+        assert vertices.grad is not None
+        results.append(
+            [getattr(out, name).detach().numpy().tobytes() for name in kept] + [vertices.grad.numpy().tobytes()]
+        )
+    assert results[0] == results[1]
+    assert all(getattr(out, name).shape[:3] == (0, 64, 64) for name in left_out)
 
 
 @pytest.mark.parametrize("name", ["bevy_Fox.glb", "quaternius_enemy_Frog.glb", "godot_mannequiny.glb"])
