@@ -8,7 +8,9 @@ import torch
 import trimesh
 
 from studio_pipeline.geometry.cameras import look_at
+from studio_pipeline.media.srgb import srgb_to_linear
 from studio_pipeline.render.differentiable import Lambert, RenderMesh, render
+from studio_pipeline.render.look import Look, render_frames
 from studio_pipeline.render.raster import NEAR_M, rasterize
 
 HEIGHT_M = 1.3  # of the camera over the ground
@@ -251,4 +253,7 @@ def test_texture_is_filtered_as_far_away_as_it_is(make_character, make_camera):
     color, depth = out.color[0, ..., 0], out.depth[0]
     far, near = (depth > 20.0), (depth > 0) & (depth < 2.5)
     assert far.sum() > 50 and near.sum() > 50
+    look = render_frames(points, character, camera, look=Look(shading="flat", outline_px=0.0), supersample=1)
+    plain = srgb_to_linear(look.rgb[0, ..., 0] / 255.0)
+    assert np.abs(plain - color.numpy())[(out.silhouette[0] == 1).numpy()].max() < 6e-3  # half of an 8-bit step
     assert (color[far] - 0.5 * out.silhouette[0][far]).abs().max() < 0.2 and color[near].std() > 0.3
