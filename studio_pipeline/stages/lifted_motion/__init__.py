@@ -23,7 +23,7 @@ class LiftSettings(Settings):
     """Settings of the lift; standard deviations say how far a thing may lie off before it costs."""
 
     # Gauss-Newton
-    rounds_first: int = Field(default=6, ge=1, le=50)  # rounds on each frame in turn
+    rounds_first: int = Field(default=4, ge=1, le=50)  # rounds on each frame in turn
     rounds_all: int = Field(default=4, ge=0, le=50)  # rounds over all frames at once
     samples: int = Field(default=1200, ge=100, le=20000)  # surface points a frame
     flow_px: float = Field(default=0.7, gt=0.0)  # noise of the flow between render and frame [px]

@@ -9,11 +9,12 @@ import cv2
 import numpy as np
 
 from studio_pipeline.media.srgb import linear_to_srgb, srgb_to_linear
-from studio_pipeline.render.raster import Raster, rasterize
+from studio_pipeline.render.paint import Painter
+from studio_pipeline.render.raster import Raster, rasterize, screen_vertices
 from studio_pipeline.render.surface import linear_atlas, normal_groups, posed_normals
 from studio_pipeline.schema.records import CameraPath, Character
 
-__all__ = ["Appearance", "Synthesis", "harmonics"]
+__all__ = ["Appearance", "Synthesis", "harmonics", "harmonics_gradient"]
 
 FACTORS = np.array([0.282095] + [0.488603] * 3 + [1.092548, 1.092548, 0.315392, 1.092548, 0.546274])
 SAMPLES = 2  # samples along a pixel's side
@@ -25,7 +26,9 @@ class Synthesis:
 
     image: np.ndarray  # [H, W, 3] uint8, sRGB
     coverage: np.ndarray  # [H, W] float32
-    raster: Raster  # one frame at `SAMPLES` times the size
+    raster: Raster  # one frame at ``scale`` times the size
+    normals: np.ndarray  # [V, 3] of the posed vertices
+    scale: int  # samples along a pixel's side
 
 
 def harmonics(normals: np.ndarray) -> np.ndarray:
@@ -33,6 +36,17 @@ def harmonics(normals: np.ndarray) -> np.ndarray:
     x, y, z = np.moveaxis(normals, -1, 0)
     basis = [np.ones_like(x), y, z, x, x * y, y * z, 3.0 * z * z - 1.0, x * z, x * x - y * y]
     return np.stack(basis, axis=-1) * FACTORS
+
+
+def harmonics_gradient(normals: np.ndarray, light: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Light [N, 3] on unit normals [N, 3] under harmonics [9, 3], and its slope by the normal. [N, 3, axis]"""
+    x, y, z = np.moveaxis(normals, -1, 0)
+    zero, one = np.zeros_like(x), np.ones_like(x)
+    by_x = [zero, zero, zero, one, y, zero, zero, z, 2.0 * x]
+    by_y = [zero, one, zero, zero, x, z, zero, zero, -2.0 * y]
+    by_z = [zero, zero, one, zero, zero, y, 6.0 * z, x, zero]
+    slopes = np.stack([np.stack(part, axis=-1) * FACTORS for part in (by_x, by_y, by_z)], axis=-1)  # [N, 9, axis]
+    return harmonics(normals) @ light, np.einsum("nka,kc->nca", slopes, light)
 
 
 class Appearance:
@@ -46,6 +60,7 @@ class Appearance:
         self.camera = camera.resized(camera.width * samples, camera.height * samples)
         self.groups = normal_groups(character)
         self.atlas = self._filtered_atlas()
+        self.painter = Painter(character)
         self.light = np.zeros((9, 3))
         self.light[0] = 1.0 / FACTORS[0]
         self._fit(frame, mask)
@@ -112,16 +127,18 @@ class Appearance:
 
     def render(self, vertices: np.ndarray, frame: int, background: np.ndarray) -> Synthesis:
         """Render posed vertices [V, 3] with the camera of ``frame`` over ``background`` [H, W, 3] (sRGB 0..255)."""
+        vertices = np.ascontiguousarray(vertices, np.float32)
         raster = self._raster(vertices, frame)
-        covered, albedo, normal = self._surface(raster, np.asarray(vertices, dtype=np.float32))
+        normals = posed_normals(vertices[None], self.character.faces, self.groups)
+        screen = screen_vertices(vertices, self.camera.at([frame]))
         height, width = background.shape[:2]
-        lit = np.zeros((*covered.shape, 4), np.float32)
-        lit[covered, :3] = albedo * np.maximum(harmonics(normal) @ self.light, 0.0)
-        lit[covered, 3] = 1.0
+        lit = np.empty((*raster.face_ids.shape[1:], 4), np.float32)
+        lit[..., :3] = self.painter.paint(screen, normals, self.light, raster)
+        lit[..., 3] = raster.face_ids[0] >= 0
         small = cv2.resize(lit, (width, height), interpolation=cv2.INTER_AREA)
         linear = small[..., :3] + (1.0 - small[..., 3:]) * srgb_to_linear(background / 255.0)
         image = np.round(linear_to_srgb(linear) * 255.0).astype(np.uint8)
-        return Synthesis(image, small[..., 3], raster)
+        return Synthesis(image, small[..., 3], raster, normals[0], self.samples)
 
 
 def _bilinear(image: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -78,6 +78,20 @@ class Skeleton:
         """Skinning transforms. [J, 4, 4]"""
         return self.posed(pose)[0] @ self.inverse_rest
 
+    def many_worlds(self, rotations: np.ndarray, translations: np.ndarray) -> np.ndarray:
+        """Posed joint frames of many poses, rotations [M, J, 3, 3] and translations [M, J, 3]. [M, J, 4, 4]"""
+        delta = np.zeros((*rotations.shape[:2], 4, 4))
+        delta[..., :3, :3], delta[..., :3, 3], delta[..., 3, 3] = rotations, translations, 1.0
+        world = np.matmul(self.local[None], delta)
+        for joint, parent in enumerate(self.parents):
+            if parent >= 0:
+                world[:, joint] = world[:, parent] @ world[:, joint]
+        return world
+
+    def many_transforms(self, rotations: np.ndarray, translations: np.ndarray) -> np.ndarray:
+        """Skinning transforms of many poses. [M, J, 4, 4]"""
+        return self.many_worlds(rotations, translations) @ self.inverse_rest
+
 
 def bind_points(vertices: np.ndarray, weights: np.ndarray, corners: np.ndarray, shares: np.ndarray) -> np.ndarray:
     """Rest moments of surface points: what each joint's transform acts on. [N, J, 4]
@@ -108,6 +122,16 @@ class Skin:
     def points(self, moments: np.ndarray) -> np.ndarray:
         """Positions of points with rest moments [N, J, 4] -> [N, 3] world [m]."""
         return np.einsum("kab,nkb->na", self.transforms[:, :3, :], moments, optimize=True)
+
+    def turning(self, moments: np.ndarray, normals: np.ndarray) -> np.ndarray:
+        """Derivative of unit normals [N, 3] at the points by a pose step: rotations only. [N, 3, 2J * 3]"""
+        share = moments[..., 3] @ self.skeleton.below.T  # [N, J]
+        axes = np.swapaxes(self.world[:, :3, :3], 1, 2).reshape(-1, 3)  # [J * axis, 3]
+        x, y, z = axes.T
+        nx, ny, nz = (normals[:, k, None] for k in range(3))
+        share = np.repeat(share, 3, axis=1)
+        turn = np.stack([share * (y * nz - z * ny), share * (z * nx - x * nz), share * (x * ny - y * nx)], axis=1)
+        return np.concatenate([turn, np.zeros_like(turn)], axis=2)
 
     def jacobian(self, moments: np.ndarray) -> np.ndarray:
         """Derivative of the points by a pose step (see `Pose.moved`). [N, 3, 2J * 3]"""

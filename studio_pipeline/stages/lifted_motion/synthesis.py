@@ -13,7 +13,7 @@ from studio_pipeline.media.backgrounds import smooth_background
 from studio_pipeline.schema.clip import Clip
 from studio_pipeline.schema.records import CameraPath, Character, Observations, Rig
 from studio_pipeline.stages.lifted_motion import LiftSettings
-from studio_pipeline.stages.lifted_motion.appearance import Appearance
+from studio_pipeline.stages.lifted_motion.appearance import Appearance, Synthesis
 from studio_pipeline.stages.lifted_motion.evidence import (
     Contour,
     contour_matches,
@@ -28,15 +28,26 @@ from studio_pipeline.stages.lifted_motion.kinematics import (
     bind_points,
     project_with_jacobian,
 )
+from studio_pipeline.stages.lifted_motion.photometric import STEP, colour_residuals, pixel_samples
 from studio_pipeline.stages.lifted_motion.priors import Priors, solve_frames
-from studio_pipeline.stages.lifted_motion.search import Probe, best_turn
+from studio_pipeline.stages.lifted_motion.scoring import Scorer
+from studio_pipeline.stages.lifted_motion.seams import find_seams
+from studio_pipeline.stages.lifted_motion.search import Search, limbs_of
 
 __all__ = ["Fitter", "Round"]
 
 MARGIN = 5  # [px] between the mask and what is taken for background
 COASTING = 0.7  # share of the last step that is expected again
-MISSING = 0.04  # part of the mask that may stay unexplained before limbs are searched for
+WORSE = 1.2  # times what index 0 leaves unexplained: a frame below it needs no search
+LOST = 1.7  # the same: above it, a search every time; between them, where it got worse than in the last frame
+GAIN = 5.0  # of a search's cost that is worth polishing
 LONGEST_TURN = 0.6  # of one step [rad]
+ALIGNED = (2.0, 1.5, 1.0)  # blurs of the rounds of direct alignment [px]
+DAMPING = 1e-3
+LOOSE = 0.5  # how far a loose joint may go from rest, of the diagonal
+SEAM = 0.015  # how well skins hold together, of the diagonal
+PIXELS = 2000  # that direct alignment compares
+COLOUR_SHARE = 0.1  # of what those pixels say: neighbours err together
 
 
 @dataclass(frozen=True)
@@ -48,6 +59,8 @@ class Round:
     contour: float = 1.0
     track: float = 1.0
     depth: float = 1.0
+    colour: float = 0.0  # direct alignment of colours
+    blur: float = 1.0  # of the pictures that are aligned [px]
 
 
 @dataclass
@@ -55,6 +68,7 @@ class _Frame:
     """What was seen in one frame."""
 
     image: np.ndarray  # [H, W] uint8, luma
+    picture: np.ndarray  # [H, W, 3] uint8
     background: np.ndarray  # [H, W, 3] float32, sRGB 0..255
     contour: Contour | None
     tracks: np.ndarray  # indices of visible tracks
@@ -72,13 +86,27 @@ class _Equations:
         plain = weight.ndim == 1
         weighted = rows * weight[:, None, None] if plain else np.matmul(weight, rows)
         size = rows.shape[-1]
-        self.matrix += weighted.reshape(-1, size).T @ rows.reshape(-1, size)
+        gram = (weighted.reshape(-1, size).T @ rows.reshape(-1, size)).astype(np.float64)
+        self.matrix += 0.5 * (gram + gram.T)
         self.value += weighted.reshape(-1, size).T @ residual.reshape(-1)
+
+    def damped(self) -> _Equations:
+        """The same after Marquardt's damping: single precision leaves small negative eigenvalues."""
+        self.matrix[np.diag_indices_from(self.matrix)] *= 1.0 + DAMPING
+        return self
 
 
 def _robust(distance: np.ndarray, scale: float) -> np.ndarray:
     """Weights of Geman and McClure."""
     return 1.0 / np.square(1.0 + np.square(distance / scale))
+
+
+def _vertex_areas(character: Character) -> np.ndarray:
+    """Share of the rest surface around each vertex. [V]"""
+    corners = character.vertices[character.faces].astype(np.float64)
+    areas = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
+    result = np.bincount(character.faces.ravel(), np.repeat(areas, 3), len(character.vertices))
+    return result / max(float(result.sum()), 1e-12)
 
 
 class Fitter:
@@ -102,19 +130,26 @@ class Fitter:
         self.tracks = observations.tracks.astype(np.float64)
         corners = character.faces[observations.track_faces]
         self.track_moments = bind_points(self.vertices, self.weights, corners, observations.track_barycentrics)
+        self.seams = find_seams(character, rig)
         self.priors = self._priors()
-        self.given_up = 0.0  # unexplained part of the mask at which the last search found nothing
-        self.probe = Probe(self.appearance, observations.masks, clip.frames, [f.background for f in self.frames])
+        self.noise = 0.03
+        scorer = Scorer(character, rig, camera, self.appearance.light, clip.frames, observations.masks)
+        limbs = limbs_of(self.skeleton, self.weights, _vertex_areas(character))
+        self.search = Search(scorer, self.skeleton, limbs, self.seams.partners, settings.rest_rad, settings.speed)
+        self.floor = float(self.search.data(0, [Pose.rest(self.skeleton.count)])[0])
 
     def _priors(self) -> Priors:
         settings, joints = self.settings, self.skeleton.count
         size, shift = self.character.diagonal, np.ones((2, joints, 3))
         rest, speed, bend = shift * settings.rest_rad, shift * settings.speed, shift * settings.acceleration
         rest[1] = settings.rest_shift * size
+        free = self.seams.loose.copy()
+        free[0] = True
+        rest[1, free] = LOOSE * size
         rest[1, 0] = 10.0 * size  # the root may go anywhere
         for value in (speed, bend):
             value[1] *= settings.shift_smoothness * size
-            value[1, 1:] *= 0.3
+            value[1, ~free] *= 0.3
         return Priors(rest.ravel(), speed.ravel(), bend.ravel())
 
     def _seen(self, clip: Clip, observations: Observations, index: int) -> _Frame:
@@ -125,6 +160,7 @@ class Fitter:
         background, _ = smooth_background(frame, outside)
         return _Frame(
             image=cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY),
+            picture=frame,
             background=background,
             contour=Contour(mask) if known else None,
             tracks=np.flatnonzero(observations.visibility[index]) if known else np.zeros(0, int),
@@ -154,17 +190,27 @@ class Fitter:
         """What frame ``index`` says about a step from ``pose``."""
         settings, frame = self.settings, self.frames[index]
         result = _Equations(6 * self.skeleton.count)
+        skin = Skin(self.skeleton, pose)
+        self._hold(result, skin)
         if frame.contour is None:
             return result
-        skin = Skin(self.skeleton, pose)
         if how.track and len(frame.tracks):
             pixels, rows, _, _ = self._rows(skin, index, self.track_moments[frame.tracks])
             residual = self.tracks[index, frame.tracks] - pixels
             weight = _robust(np.linalg.norm(residual, axis=1), how.reach) / settings.track_px**2
             result.add(rows, residual, how.track * weight * self._density(len(residual)))
-        if how.flow or how.contour:
+        if how.flow or how.contour or how.colour:
             self._compare(result, skin, index, pose, how)
         return result
+
+    def _hold(self, result: _Equations, skin: Skin) -> None:
+        """Loose parts stay where their skins meet others' (see `seams`)."""
+        first, second = self.seams.first, self.seams.second
+        if len(first):
+            gap = skin.points(second) - skin.points(first)
+            noise = SEAM * self.character.diagonal
+            weight = 1.0 / (1.0 + np.linalg.norm(gap, axis=1) / (3.0 * noise)) / noise**2
+            result.add(skin.jacobian(first) - skin.jacobian(second), gap, weight)
 
     def _density(self, count: int) -> float:
         # Neighbouring samples err together: what a frame can tell does not grow with the number of samples.
@@ -189,6 +235,8 @@ class Fitter:
                 noise = settings.depth_fraction * self.character.diagonal
                 trust = _robust(gap[known], 4.0 * noise) / noise**2 * how.depth * density
                 result.add(depth_rows[known, None, :], gap[known, None], trust)
+        if how.colour:
+            self._align(result, skin, index, how, synthesis)
         if how.contour:
             points, direction, gap = contour_matches(frame.contour, synthesis, scale, 1.5 * how.reach)
             if len(gap):
@@ -196,6 +244,30 @@ class Fitter:
                 along = np.einsum("na,nap->np", direction, rows)[:, None, :]
                 weight = _robust(gap, how.reach) / settings.contour_px**2 * self._density(len(gap))
                 result.add(along, gap[:, None], how.contour * weight)
+
+    def _align(self, result: _Equations, skin: Skin, index: int, how: Round, synthesis: Synthesis) -> None:
+        """Direct alignment of colours (see `photometric`)."""
+        rendered, frame = (
+            cv2.GaussianBlur(picture.astype(np.float32) / 255.0, (0, 0), how.blur)
+            for picture in (synthesis.image, self.frames[index].picture)
+        )
+        mean = 0.5 * (rendered + frame)
+        slopes = tuple(cv2.Sobel(mean, cv2.CV_32F, 1 - k, k, scale=0.125) for k in (0, 1))
+        strength = np.sqrt(sum(np.square(slope).sum(-1) for slope in slopes))
+        samples = pixel_samples(
+            synthesis, strength, reach=round(2.0 * how.blur) + 1, jump=STEP * self.character.diagonal, count=PIXELS
+        )
+        if not len(samples.faces):
+            return
+        normals = (synthesis.normals[self.character.faces[samples.faces]] * samples.shares[..., None]).sum(1)
+        normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
+        seen = colour_residuals(samples, rendered, frame, slopes, normals, self.appearance.light, self.noise)
+        moments = self._bound(samples.faces, samples.shares)
+        _, rows, _, _ = self._rows(skin, index, moments)
+        rows = np.matmul(seen.slopes.astype(np.float32), rows.astype(np.float32))
+        rows += np.matmul(seen.shading.astype(np.float32), skin.turning(moments, normals).astype(np.float32))
+        weight = how.colour * COLOUR_SHARE * seen.weights
+        result.add(rows, seen.values, weight.astype(np.float32))
 
     def _carried(self, index: int, last: Pose) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
         """Surface points seen in the last pose, where the clip's own flow takes them, and how sure that is."""
@@ -230,7 +302,7 @@ class Fitter:
     def follow(self, progress: Callable[[float], None]) -> list[Pose]:
         """Fit frame after frame, each from the two before it; index 0 is at rest."""
         poses = [Pose.rest(self.skeleton.count)]
-        rounds = self.settings.rounds_first
+        rounds, explained = self.settings.rounds_first, 1.0
         for index in range(1, len(self.frames)):
             last, before = poses[-1], poses[max(len(poses) - 2, 0)]
             carried = self._carried(index, last)
@@ -240,7 +312,13 @@ class Fitter:
                 alone = float(turn > 1)  # first what moved between the frames, then what the render says
                 how = Round(reach=12.0 * (1.0 - late) + 4.0 * late, flow=alone, contour=alone)
                 pose = self._one(index, pose, last, before, how, carried if late < 1.0 else None, 1.0 - 0.95 * late)
-            poses.append(self._found_again(index, pose))
+            for blur in ALIGNED:
+                pose = self._one(
+                    index, pose, last, before, Round(4.0, flow=0.0, contour=0.0, track=0.1, colour=1.0, blur=blur)
+                )
+            expected = last.moved(COASTING * Priors.between(before, last))
+            pose, explained = self._found_again(index, pose, expected, explained)
+            poses.append(pose)
             progress(index / len(self.frames))
         return self._looked_back(poses)
 
@@ -255,7 +333,7 @@ class Fitter:
         share: float = 0.0,
     ) -> Pose:
         """One round on one frame, given the two frames before it."""
-        seen = self.equations(index, pose, how)
+        seen = self.equations(index, pose, how).damped()
         if carried is not None:
             self._add_carried(seen, index, pose, carried, how.reach, share)
         diagonal, value = self.priors.one(pose, last, before)
@@ -264,38 +342,49 @@ class Fitter:
     def _polished(self, index: int, pose: Pose) -> Pose:
         """A few rounds from a new start, which itself is what is expected."""
         start = pose
-        for reach in (8.0, 6.0, 4.0, 4.0):
+        for reach in (8.0, 6.0):
             pose = self._one(index, pose, start, start, Round(reach=reach, track=0.3))
+        for blur in ALIGNED:
+            pose = self._one(
+                index, pose, start, start, Round(4.0, flow=0.0, contour=0.0, track=0.0, colour=1.0, blur=blur)
+            )
         return pose
 
-    def _found_again(self, index: int, pose: Pose) -> Pose:
-        """Where part of the mask is unexplained, try turns of limbs; the pose that explains the frame best."""
+    def _explained(self, index: int, pose: Pose) -> float:
+        """What a pose leaves unexplained of a frame, as a multiple of what the rest pose leaves of index 0."""
+        return float(self.search.data(index, [pose])[0]) / self.floor
+
+    def _found_again(self, index: int, pose: Pose, expected: Pose, last: float) -> tuple[Pose, float]:
+        """Where a frame is explained worse than it could be, try turns of limbs.
+
+        Returns:
+            The pose that explains the frame best, and how well (see `_explained`).
+        """
         if self.frames[index].contour is None:
-            return pose
-        cost, missing = self.probe.cost(self.vertices_of(pose), index)
-        if missing < max(MISSING, self.given_up):
-            return pose
-        axis = self.camera.world_to_camera[index, 2, :3]
-        found, least = best_turn(self.probe, self.skeleton, self.vertices, self.weights, pose, index, axis)
-        if least < cost:
-            found = self._polished(index, found)
-            polished, _ = self.probe.cost(self.vertices_of(found), index)
-            if polished < 0.9 * cost:
-                self.given_up = 0.0
-                return found
-        self.given_up = missing + 0.5 * MISSING  # not worth another try until it gets worse
-        return pose
+            return pose, last
+        now = self._explained(index, pose)
+        if now < WORSE or (now < LOST and now < 1.08 * last):
+            return pose, now
+        found, least, start = self.search.improve(index, pose, expected, 0)
+        if least > start - GAIN:
+            return pose, now
+        options = [pose, found, self._polished(index, found)]
+        best = options[int(np.argmin(self.search.costs(index, options, expected)))]
+        return best, self._explained(index, best)
 
     def _looked_back(self, poses: list[Pose]) -> list[Pose]:
-        """A limb found again late was somewhere before: start bad frames from the frame after them."""
+        """A limb found again late was somewhere before: start bad frames from the frames after them."""
         for index in range(len(poses) - 2, 0, -1):
-            if self.frames[index].contour is None:
+            if self.frames[index].contour is None or self._explained(index, poses[index]) < WORSE:
                 continue
-            cost, missing = self.probe.cost(self.vertices_of(poses[index]), index)
-            if missing < MISSING:
+            after = poses[index + 1]
+            turn = np.linalg.norm(Priors.between(after, poses[index]).reshape(2, -1, 3)[0], axis=1).max()
+            if self._explained(index + 1, after) > 0.97 * self._explained(index, poses[index]) and turn < 0.5:
                 continue
-            other = self._polished(index, poses[index + 1])
-            if self.probe.cost(self.vertices_of(other), index)[0] < 0.9 * cost:
+            further = poses[min(index + 2, len(poses) - 1)]
+            other = self._polished(index, after.moved(COASTING * Priors.between(further, after)))
+            costs = self.search.costs(index, [poses[index], other], after)
+            if costs[1] < costs[0]:
                 poses[index] = other
         return poses
 
@@ -304,8 +393,8 @@ class Fitter:
         rounds = self.settings.rounds_all
         for turn in range(rounds):
             late = turn / max(rounds - 1, 1)
-            how = Round(reach=6.0 * (1.0 - late) + 2.0 * late, track=1.0 - 0.9 * late)
-            seen = [self.equations(index, pose, how) for index, pose in enumerate(poses) if index]
+            how = Round(4.0, flow=0.0, contour=0.0, track=0.1, colour=1.0, blur=2.0 - late)
+            seen = [self.equations(index, pose, how).damped() for index, pose in enumerate(poses) if index]
             bands, value = self.priors.all(poses)
             step = solve_frames(np.stack([e.matrix for e in seen]), bands, value + np.stack([e.value for e in seen]))
             poses = [poses[0]] + [self._stepped(pose, one) for pose, one in zip(poses[1:], step, strict=True)]
