@@ -153,7 +153,8 @@ def test_pickled_weights_are_refused(models: Models, tmp_path: Path) -> None:
 
 def test_code_beside_a_model_is_never_run(models: Models, tmp_path: Path) -> None:
     config = json.loads((models.depth / "config.json").read_text())
-    config |= {"model_type": "foreign", "auto_map": dict.fromkeys(("AutoConfig", "AutoModelForDepthEstimation", "AutoImageProcessor"), "evil.Evil")}  # fmt: skip
+    names = ("AutoConfig", "AutoModelForDepthEstimation", "AutoImageProcessor")
+    config |= {"model_type": "foreign", "auto_map": dict.fromkeys(names, "evil.Evil")}
     (tmp_path / "config.json").write_text(json.dumps(config))
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(config))
     marker = tmp_path / "ran"

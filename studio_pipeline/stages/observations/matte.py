@@ -13,8 +13,9 @@ from studio_pipeline.schema.errors import InputError
 from studio_pipeline.stages.observations.settings import ObservationSettings
 from studio_pipeline.stages.observations.silhouettes import cleaned, grown, hysteresis, soft_edges
 
-__all__ = ["difference_matte", "plate_matte", "read_background"]
+__all__ = ["difference_matte", "matte_frame", "plate_matte", "read_background"]
 
+SHARP = 0.04  # of a plate's slope [levels/px] is added to the noise
 _PICTURES = (".png", ".jpg", ".jpeg")
 
 
@@ -67,15 +68,48 @@ def difference_matte(
     seed = rest
     for index, frame in enumerate(frames):
         plate = background[min(index, len(background) - 1)].astype(np.float32)
-        away = ~grown(seed, 0.05 * max(rest.shape))
-        plate, noise = _fitted(frame.astype(np.float32), plate, away, settings.noise)
-        score = np.linalg.norm((frame - plate) / noise, axis=-1) / np.sqrt(3.0)
-        mask = cleaned(hysteresis(score, settings.threshold), seed, area)
+        mask, plate = matte_frame(frame, plate, seed, area, settings)
         if mask.sum() < 0.02 * area or mask.sum() > 8.0 * area:
             continue
         result[index] = soft_edges(frame, plate, mask)
         seed = mask
     return result
+
+
+def matte_frame(
+    frame: np.ndarray, plate: np.ndarray, seed: np.ndarray, area: float, settings: ObservationSettings
+) -> tuple[np.ndarray, np.ndarray]:
+    """One frame's mask [H, W] bool, and the plate [H, W, 3] float32 as that frame would show it.
+
+    Args:
+        frame: sRGB [H, W, 3] uint8.
+        plate: What is behind, NaN where nobody knows: there the seed decides. [H, W, 3] float32
+        seed: About where the foreground is [H, W] bool.
+        area: Size of what is looked for [px].
+        settings: `noise` and `threshold` count.
+    """
+    known = np.isfinite(plate[..., 0])
+    image = frame.astype(np.float32)
+    picture, behind = _halved_chroma(image), _halved_chroma(np.where(known[..., None], plate, image))
+    away = ~grown(seed, 0.05 * max(seed.shape)) & ~grown(~known, 2)
+    behind, noise = _fitted(picture, behind, away, settings.noise)
+    score = np.square((picture - behind) / noise).sum(-1) / 3.0
+    # The mean over neighbours: a patch that differs everywhere a little is no noise.
+    score = np.sqrt(np.maximum(cv2.blur(score, (3, 3)), 0.6 * score))
+    score = np.where(known, score, np.where(seed, 3.0 * settings.threshold, 0.0))
+    behind[~known] = np.nan
+    return cleaned(hysteresis(score, settings.threshold), seed, area), behind
+
+
+def _halved_chroma(picture: np.ndarray) -> np.ndarray:
+    """A picture [H, W, 3] float32 with the colour resolution that a 4:2:0 codec leaves."""
+    mixed = cv2.cvtColor(picture / 255.0, cv2.COLOR_RGB2YCrCb)
+    size = picture.shape[1::-1]
+    half_size = max(size[0] // 2, 1), max(size[1] // 2, 1)
+    for channel in (1, 2):
+        half = cv2.resize(mixed[..., channel], half_size, interpolation=cv2.INTER_AREA)
+        mixed[..., channel] = cv2.resize(half, size, interpolation=cv2.INTER_LINEAR)
+    return cv2.cvtColor(mixed, cv2.COLOR_YCrCb2RGB) * 255.0
 
 
 def _fitted(frame: np.ndarray, plate: np.ndarray, away: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray]:
@@ -102,5 +136,5 @@ def _fitted(frame: np.ndarray, plate: np.ndarray, away: np.ndarray, least: float
     # Codecs err most where the plate has edges.
     gray = cv2.cvtColor(np.clip(result, 0, 255).astype(np.uint8), cv2.COLOR_RGB2GRAY).astype(np.float32)
     slope = np.hypot(cv2.Sobel(gray, cv2.CV_32F, 1, 0, scale=0.125), cv2.Sobel(gray, cv2.CV_32F, 0, 1, scale=0.125))
-    noise = np.maximum(spread.max(), 0.6 * least) + 0.1 * cv2.dilate(slope, np.ones((3, 3), np.uint8))
+    noise = np.maximum(spread.max(), 0.6 * least) + SHARP * cv2.dilate(slope, np.ones((3, 3), np.uint8))
     return result, noise[..., None]

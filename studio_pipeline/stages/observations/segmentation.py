@@ -1,68 +1,50 @@
-"""Foreground masks by colour: background surface, noise, GrabCut on the difference, soft edges."""
+"""Foreground masks by colour: against a smooth background per frame, or against what other frames uncover."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from studio_pipeline.media.backgrounds import median_background, smooth_background
+from studio_pipeline.media.backgrounds import smooth_background
+from studio_pipeline.stages.observations.matte import matte_frame
 from studio_pipeline.stages.observations.settings import ObservationSettings
-from studio_pipeline.stages.observations.silhouettes import cleaned, grown, hysteresis, shrunk, soft_edges
+from studio_pipeline.stages.observations.silhouettes import cleaned, disc, grown, hysteresis, shrunk, soft_edges
+from studio_pipeline.stages.observations.uncovered import background_motion, uncovered
 
 __all__ = ["segment"]
 
+DETAILED = 1.5  # a background is smooth when what it leaves is below this many times the noise
+TURNS = 3
+ROUND_TRIP = 1.5  # [px]
 
-def _grabcut(difference: np.ndarray, score: np.ndarray, seed: np.ndarray, settings: ObservationSettings) -> np.ndarray:
-    """Regularise the thresholded score; the background of a difference picture is one tight cluster."""
-    low, high = 0.6 * settings.threshold, 2.0 * settings.threshold
-    label = np.where(score > settings.threshold, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
-    label[shrunk(score > high, 1)] = cv2.GC_FGD
-    label[(score < low) & ~grown(seed, 1)] = cv2.GC_BGD
-    if not (label == cv2.GC_FGD).any() or not (label == cv2.GC_BGD).any():
-        return score > settings.threshold
+
+def _grabcut(frame: np.ndarray, mask: np.ndarray, behind: np.ndarray, settings: ObservationSettings) -> np.ndarray:
+    """Let colours decide along the mask's edge where nobody knows the background."""
+    unknown = np.isnan(behind[..., 0])
+    open_to = grown(mask, 2) & ~shrunk(mask, 2) & grown(unknown, 1)
+    if not open_to.any() or not shrunk(mask, 2).any():
+        return mask
+    label = np.where(mask, cv2.GC_FGD, cv2.GC_BGD).astype(np.uint8)
+    label[open_to & mask], label[open_to & ~mask] = cv2.GC_PR_FGD, cv2.GC_PR_BGD
     cv2.setRNGSeed(0)
     models = np.zeros((1, 65)), np.zeros((1, 65))
-    picture = np.clip(difference * 2.0 + 128.0, 0, 255).astype(np.uint8)
+    picture = np.ascontiguousarray(frame)
     cv2.grabCut(picture, label, None, *models, settings.grabcut_iterations, cv2.GC_INIT_WITH_MASK)  # pyright: ignore
     return (label == cv2.GC_FGD) | (label == cv2.GC_PR_FGD)
 
 
 def _propagated(previous: np.ndarray, frame: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Where the last mask went, by dense flow."""
-    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST).calc(
-        cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY),
-        cv2.cvtColor(previous, cv2.COLOR_RGB2GRAY),
-        None,  # pyright: ignore
-    )
+    """Where the last mask went, by dense flow; what the flow can't trace back was uncovered just now. [H, W] bool"""
+    dense = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    now, then = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), cv2.cvtColor(previous, cv2.COLOR_RGB2GRAY)
+    back = dense.calc(now, then, None)  # pyright: ignore
+    forth = dense.calc(then, now, None)  # pyright: ignore
     y, x = np.mgrid[: mask.shape[0], : mask.shape[1]].astype(np.float32)
-    return cv2.remap(mask.astype(np.float32), x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR) > 0.5
-
-
-@dataclass(frozen=True)
-class _Behind:
-    """A frame's background and the distance from it."""
-
-    colour: np.ndarray  # [H, W, 3] float32
-    score: np.ndarray  # [H, W] in units of the noise
-    detailed: bool  # no smooth surface: colours alone decide little
-
-
-def _behind(frame: np.ndarray, outside: np.ndarray, still: np.ndarray | None, least: float) -> _Behind:
-    surface, noise = smooth_background(frame, outside)
-    detailed = noise > 1.5 * least
-    noise = float(np.clip(noise, least, 40.0))
-    image = frame.astype(np.float32)
-    score = np.linalg.norm(image - surface, axis=-1) / noise
-    if still is None or not detailed:
-        return _Behind(surface, score, detailed)
-    # A background with detail: what the camera saw there at other times explains it better than a surface.
-    known = ~np.isnan(still[..., 0])
-    other = np.linalg.norm(image - np.nan_to_num(still), axis=-1)
-    spread = max(1.4826 * float(np.median(other[outside & known])) if (outside & known).any() else least, least)
-    colour = np.where(known[..., None], np.nan_to_num(still), surface)
-    return _Behind(colour, np.where(known, other / spread, score), detailed and spread > 1.5 * least)
+    x, y = x + back[..., 0], y + back[..., 1]
+    moved = cv2.remap(mask.astype(np.float32), x, y, cv2.INTER_LINEAR) > 0.5
+    trip = np.linalg.norm(back + cv2.remap(forth, x, y, cv2.INTER_LINEAR), axis=-1)
+    traced = (moved & (trip < ROUND_TRIP)).astype(np.uint8)
+    return (cv2.morphologyEx(traced, cv2.MORPH_CLOSE, disc(3)) > 0) & moved
 
 
 def segment(
@@ -74,36 +56,58 @@ def segment(
         frames: sRGB [T, H, W, 3] uint8.
         rest: Rasterised rest silhouette [H, W] bool.
         settings: See `ObservationSettings`.
-        still_camera: The background may be taken from other frames.
+        still_camera: The background doesn't move in the picture.
 
     Returns:
         Coverage [T, H, W] uint8; all zero where the character was not found.
     """
-    area = max(float(rest.sum()), 1.0)
     margin = max(3.0, 0.02 * max(rest.shape))
-    still = None
+    _, noise = smooth_background(frames[0], ~grown(rest, margin))
+    if noise > DETAILED * settings.noise:
+        return _before_detail(frames, rest, settings, margin, still_camera)
+    return _before_smooth(frames, rest, settings, margin)
+
+
+def _before_smooth(frames: np.ndarray, rest: np.ndarray, settings: ObservationSettings, margin: float) -> np.ndarray:
+    """Masks before a background that is a smooth surface of colour, fitted per frame."""
+    area = max(float(rest.sum()), 1.0)
+    result = np.zeros(frames.shape[:3], dtype=np.uint8)
+    last, seed = np.zeros_like(rest), rest
+    for index, frame in enumerate(frames):
+        if last.any():
+            seed = _propagated(frames[index - 1], frame, last)
+        surface, noise = smooth_background(frame, ~grown(seed, margin))
+        score = np.linalg.norm(frame.astype(np.float32) - surface, axis=-1) / float(np.clip(noise, settings.noise, 40))
+        mask = _plausible(cleaned(hysteresis(score, settings.threshold), seed, area), area)
+        result[index] = soft_edges(frame, surface, mask)
+        last = mask
+    return result
+
+
+def _before_detail(
+    frames: np.ndarray, rest: np.ndarray, settings: ObservationSettings, margin: float, still_camera: bool
+) -> np.ndarray:
+    """Masks before a background with detail: what the camera saw there at other times tells it from the character."""
+    area = max(float(rest.sum()), 1.0)
     hard = np.zeros(frames.shape[:3], dtype=bool)
-    softened = np.zeros(frames.shape[:3], dtype=np.uint8)
-    needed = False  # a second turn, with what the first one uncovered
-    for turn in range(2):
-        seed = rest
+    hard[0] = rest
+    for index in range(1, len(frames)):
+        hard[index] = _propagated(frames[index - 1], frames[index], hard[index - 1])
+    result = np.zeros(frames.shape[:3], dtype=np.uint8)
+    motion = np.tile(np.eye(3), (len(frames), 1, 1))
+    for turn in range(TURNS):
+        if not still_camera:
+            motion = background_motion(frames, hard)
+        plates = uncovered(frames, hard, motion, margin if turn == 0 else 2.0)
         for index, frame in enumerate(frames):
-            if index and hard[index - 1].any():
-                seed = _propagated(frames[index - 1], frame, hard[index - 1])
-            if turn:
-                seed = hard[index] if hard[index].any() else seed
-            behind = _behind(frame, ~grown(seed, margin), still, settings.noise)
-            if behind.detailed and settings.grabcut_iterations:
-                mask = _grabcut(frame.astype(np.float32) - behind.colour, behind.score, seed, settings)
-            else:
-                mask = hysteresis(behind.score, settings.threshold)
-            mask = cleaned(mask, seed, area)
-            if mask.sum() > 8.0 * area or mask.sum() < 0.02 * area:
-                mask[:] = False  # the whole picture changed, or nothing is left: not seen
-            hard[index] = mask
-            needed |= behind.detailed
-            softened[index] = soft_edges(frame, behind.colour, mask)
-        if turn or not (needed and still_camera):
-            break
-        still = median_background(frames, hard, round(margin))
-    return softened
+            mask, behind = matte_frame(frame, plates[min(index, len(plates) - 1)], hard[index], area, settings)
+            if settings.grabcut_iterations and turn == TURNS - 1:
+                mask = cleaned(_grabcut(frame, mask, behind, settings), mask, area)
+            hard[index] = _plausible(mask, area)
+            result[index] = soft_edges(frame, behind, hard[index])
+    return result
+
+
+def _plausible(mask: np.ndarray, area: float) -> np.ndarray:
+    """The mask, or nothing when the whole picture changed or hardly anything is left."""
+    return mask if 0.02 * area <= mask.sum() <= 8.0 * area else np.zeros_like(mask)
