@@ -23,7 +23,8 @@ class Clip:
     fps: Fraction
     first_frame: int  # the shot's frame number of index 0
     alpha: np.ndarray | None = None  # [T, H, W] uint8, coverage, when the clip came with one
-    depth: np.ndarray | None = None  # [T, H, W] float32, z pass in metres along the view axis, NaN on the background
+    depth: np.ndarray | None = None  # [T, h, w] float32, z pass along the view axis, NaN where unknown; may be smaller
+    depth_kind: str = "metric"  # of its values d: "metric" z = d [m], "affine" z = a d + b, "inverse" 1/z = a d + b
     source: str = ""  # backend that made it
 
     @property
@@ -51,9 +52,11 @@ class Clip:
                 raise OSError(f"could not write {path}")
         if self.depth is not None:
             save_arrays(folder / "depth.npz", depth=self.depth.astype(np.float32))
+        kind = {} if self.depth is None else {"depth_kind": self.depth_kind}
         save_json(
             folder / "clip.json",
             {
+                **kind,
                 "fps": str(self.fps),
                 "first_frame": self.first_frame,
                 "frame_count": self.frame_count,
@@ -90,5 +93,6 @@ class Clip:
             first_frame=info["first_frame"],
             alpha=np.stack(alphas) if alphas else None,
             depth=load_arrays(depth_file)["depth"] if depth_file.exists() else None,
+            depth_kind=info.get("depth_kind", "metric"),
             source=info["source"],
         )

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 
 from studio_pipeline.schema.errors import InputError
+from studio_pipeline.stages.observations import ClassicalSettings
+from studio_pipeline.stages.observations.classical import observe
 from studio_pipeline.stages.observations.depth import DepthKind, resize_depth, solve_depth
 
 SIZE, FRAMES = 128, 4
@@ -123,3 +127,33 @@ def test_what_cannot_be_solved_is_said_in_one_line() -> None:
         solve_depth(truth[:, :, :50], "affine", truth[0], masks)
     with pytest.raises(InputError, match="kind 'log' is unknown"):
         solve_depth(truth, "log", truth[0], masks)  # pyright: ignore
+
+
+@pytest.mark.parametrize("kind", ["metric", "affine", "inverse"])
+def test_the_stage_brings_a_clip_s_own_pass_to_metres(turning: tuple, kind: DepthKind) -> None:
+    ball, camera, clip, _, raster = turning
+    span = np.nanmax(raster.depth) - np.nanmin(raster.depth)
+    values = raster.depth[:, ::2, ::2]
+    values = values + 0.02 * span * np.random.default_rng(0).normal(size=values.shape)
+    given = {"metric": values, "affine": 0.37 * values - 1.9, "inverse": 5.0 / values - 0.2}[kind].astype(np.float32)
+    passed = replace(clip, depth=given, depth_kind=kind)
+    observations, _ = observe(ball, camera, passed, ClassicalSettings(track_count=16, late_tracks=0))
+    assert observations.depth is not None and observations.depth_is_metric and observations.depth_kind == "metric"
+    assert np.isnan(observations.depth[observations.masks < 128]).all()
+    gap = np.abs(observations.depth - raster.depth)
+    assert np.nanmedian(gap) < 0.02 * span
+    assert observations.sources["depth"].startswith("clip")
+    off, _ = observe(ball, camera, passed, ClassicalSettings(depth="off", track_count=16, late_tracks=0))
+    assert off.depth is None and off.sources["depth"] == "none"
+
+
+def test_a_pass_that_is_not_metres_is_said(turning: tuple) -> None:
+    ball, camera, clip, _, raster = turning
+    with pytest.raises(InputError, match="depth_kind: affine or inverse"):
+        observe(ball, camera, replace(clip, depth=-raster.depth), ClassicalSettings(track_count=16, late_tracks=0))
+    in_centimetres = replace(clip, depth=100.0 * raster.depth)
+    with pytest.raises(InputError, match=r"differs from the rest pose .* set depth_kind: affine"):
+        observe(ball, camera, in_centimetres, ClassicalSettings(track_count=16, late_tracks=0))
+    with pytest.raises(InputError, match="set depth_kind: affine"):
+        settings = ClassicalSettings(track_count=16, late_tracks=0, depth_kind="inverse")
+        observe(ball, camera, replace(clip, depth=raster.depth), settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from studio_pipeline.stages.observations.observe import observe_with, run_with
 from studio_pipeline.stages.observations.parts import Measured, Providers, Scene
 from studio_pipeline.stages.observations.sampling import SurfacePoints
 from studio_pipeline.stages.observations.segmentation import segment
-from studio_pipeline.stages.observations.settings import ObservationSettings
+from studio_pipeline.stages.observations.settings import DepthKind, ObservationSettings
 from studio_pipeline.stages.observations.tracking import Tracked, follow
 
 __all__ = ["CLASSICAL", "observe", "run"]
@@ -36,8 +37,8 @@ def _tracks(
 
 
 def _clip_depth(scene: Scene, masks: np.ndarray, settings: ObservationSettings) -> Measured | None:
-    depth = scene.clip.depth
-    return None if depth is None else Measured(depth, settings.depth_kind, "clip", given=True)
+    depth, kind = scene.clip.depth, cast(DepthKind, settings.depth_kind or scene.clip.depth_kind)
+    return None if depth is None else Measured(depth, kind, "clip", given=True)
 
 
 def _no_depth(scene: Scene, masks: np.ndarray, settings: ObservationSettings) -> Measured | None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["observe_with", "run_with"]
 
 LEAST_REST_IOU = 0.5
+FARTHEST = 0.5  # of the diagonal: metres that are further off are no metres
 FLATTEST = 0.25  # a scale that is surer than this fraction of itself is used
 
 
@@ -116,6 +117,12 @@ def _metres(measured: Measured | None, scene: Scene, masks: np.ndarray) -> tuple
             raise
         return None, "metric", f"none: {measured.source} contradicts the rest pose ({error.what})"
     if measured.kind == "metric":
+        if solved.residual > FARTHEST * scene.character.diagonal:
+            raise InputError(
+                f"has a z pass that differs from the rest pose at index 0 by {solved.residual:.3g} m",
+                where="reference_clip",
+                do="give metres from the shot's camera, or set depth_kind: affine",
+            )
         return solved.depth_m, "metric", measured.source
     said = f"{measured.source} ({measured.kind}), scale {solved.scale:.5g} shift {solved.shift:.5g}"
     residual = 100.0 * solved.residual / scene.character.diagonal

@@ -47,7 +47,7 @@ class ObservationSettings(Settings):
 
     # Depth
     depth: Literal["clip", "depth_anything", "off"] = "clip"
-    depth_kind: DepthKind = "metric"  # of the clip's own z pass
+    depth_kind: DepthKind | None = None  # of the clip's own z pass; None: as the clip says
     depth_model: ModelSource | None = None  # of depth_anything: a folder, or a name on the hub
 
     @model_validator(mode="after")

@@ -12,6 +12,8 @@ Verdicts: ``not_collapsed`` (blocking), ``not_frozen`` (blocking when the direct
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from studio_pipeline.stages.base import Backend, InputFile, Settings, Stage
@@ -34,8 +36,10 @@ class PlateSettings(Settings):
 
     file: InputFile  # a video, or a folder of numbered PNG or JPEG pictures
     background: Colour = (205, 210, 218)  # sRGB 0-255, what shows where the plate is transparent
-    # An .npz whose array "depth" [T, H, W] holds metres along the view axis at the shot's size, NaN where unknown.
+    # An .npz whose array "depth" [T, h, w] is the plate's z pass, at the shot's size or smaller, NaN where unknown.
     depth: InputFile | None = None
+    # What its values d say of z along the view axis: z = d [m], z = a d + b, 1/z = a d + b; observations solve a and b.
+    depth_kind: Literal["metric", "affine", "inverse"] = "metric"
 
 
 STAGE = Stage(

@@ -33,7 +33,8 @@ def run(context: StageContext) -> StageResult:
     clip = Clip(
         frames=_over(pixels, settings.background),
         alpha=pixels.alpha,
-        depth=_depth_pass(settings.depth, pixels.frames.shape[:3]) if settings.depth else None,
+        depth=_depth_pass(settings.depth, pixels.frames.shape[:3], settings.depth_kind) if settings.depth else None,
+        depth_kind=settings.depth_kind,
         fps=shot.fps,
         first_frame=shot.first_frame,
         source="plate",
@@ -69,20 +70,34 @@ def fitted(pixels: ClipPixels, size: tuple[int, int], *, where: str = "") -> tup
     return ClipPixels(frames, alpha, pixels.fps), round(size[0] / width, 6)
 
 
-def _depth_pass(path: Path, shape: tuple[int, ...]) -> np.ndarray:
-    """The plate's z pass [T, H, W] float32 [m].
+def _depth_pass(path: Path, shape: tuple[int, ...], kind: str) -> np.ndarray:
+    """The plate's z pass [T, h, w] float32, at the clip's size ``shape`` [T, H, W] or smaller.
 
     Raises:
         InputError: The file is no such array, or its shape isn't the clip's.
     """
     depth = load_arrays(path).get("depth")
-    if depth is None or depth.shape != shape or not np.issubdtype(depth.dtype, np.floating):
+    if depth is None or not _fits(depth.shape, shape) or not np.issubdtype(depth.dtype, np.floating):
         found = "no array 'depth'" if depth is None else f"'depth' {depth.shape} of {depth.dtype}"
-        raise InputError(f"holds {found}", where=path, do=f"give floats of shape {shape}: frames, height, width")
+        raise InputError(
+            f"holds {found}", where=path, do=f"give floats of shape {shape}: frames, height, width; or smaller pictures"
+        )
     known = np.isfinite(depth)
-    if (depth[known] <= 0.0).any():
-        raise InputError("holds depths that are not in front of the camera", where=path, do="metres, NaN where unknown")
+    if kind == "metric" and (depth[known] <= 0.0).any():
+        raise InputError(
+            "holds depths that are not in front of the camera",
+            where=path,
+            do="give metres, NaN where unknown, or set depth_kind to affine or inverse",
+        )
     return np.where(known, depth, np.nan).astype(np.float32)
+
+
+def _fits(depth: tuple[int, ...], clip: tuple[int, ...]) -> bool:
+    """Whether a z pass belongs to a clip: as many frames, pictures of the same shape, not larger."""
+    if len(depth) != 3 or depth[0] != clip[0] or min(depth[1:]) < 1:
+        return False
+    same = abs(depth[1] * clip[2] - depth[2] * clip[1]) <= max(clip[1:])
+    return same and depth[1] <= clip[1] and depth[2] <= clip[2]
 
 
 def _over(pixels: ClipPixels, background: tuple[int, int, int]) -> np.ndarray:
