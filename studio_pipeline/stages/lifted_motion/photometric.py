@@ -14,8 +14,11 @@ import numpy as np
 
 from studio_pipeline.stages.lifted_motion.appearance import Synthesis, harmonics_gradient
 
-__all__ = ["PixelSamples", "Residuals", "colour_residuals", "pixel_samples"]
+__all__ = ["PixelSamples", "Residuals", "colour_residuals", "pixel_samples", "softened"]
 
+LUMA_CHROMA = np.array([[0.2126, 0.7152, 0.0722], [-0.1146, -0.3854, 0.5], [0.5, -0.4542, -0.0458]], np.float32)
+CHROMA_BLUR = 2.0  # video keeps colour at half the size: finer differences of it are the codec's [px]
+CHROMA_SHARE = 0.7  # how much a difference in colour counts beside one in luma
 STEP = 0.015  # depth difference that makes an edge, of the diagonal
 
 
@@ -97,8 +100,18 @@ def _chosen(allowed: np.ndarray, slope: np.ndarray, count: int) -> np.ndarray:
     return strongest | (allowed & grid)
 
 
+def softened(picture: np.ndarray, blur: float) -> np.ndarray:
+    """Luma and chroma (BT.709) of an sRGB picture [H, W, 3] uint8, blurred [px]; chroma at least as video blurs it."""
+    channels = (picture.astype(np.float32) / 255.0) @ LUMA_CHROMA.T
+    channels[..., 1:] *= CHROMA_SHARE
+    luma = cv2.GaussianBlur(np.ascontiguousarray(channels[..., 0]), (0, 0), blur)
+    chroma = cv2.GaussianBlur(np.ascontiguousarray(channels[..., 1:]), (0, 0), max(blur, CHROMA_BLUR))
+    return np.dstack([luma, chroma])
+
+
 def colour_residuals(
     samples: PixelSamples,
+    picture: np.ndarray,
     rendered: np.ndarray,
     frame: np.ndarray,
     slopes: tuple[np.ndarray, np.ndarray],
@@ -110,7 +123,8 @@ def colour_residuals(
 
     Args:
         samples: From `pixel_samples`.
-        rendered: Blurred render [H, W, 3], sRGB 0..1.
+        picture: The render [H, W, 3] uint8 sRGB.
+        rendered: The render `softened` [H, W, 3].
         frame: The frame, blurred alike.
         slopes: Horizontal and vertical gradients [H, W, 3] per pixel, means of render and frame (Malis 2004, ESM).
         normals: Unit normals of the samples [N, 3], world.
@@ -122,8 +136,9 @@ def colour_residuals(
     slope = -np.stack([slopes[0][y, x], slopes[1][y, x]], axis=-1)
     lit, change = harmonics_gradient(normals, light)
     # d sRGB / d light factor: the colour is about (albedo * light) ** (1 / 2.2).
-    factor = np.where(lit > 0.05, rendered[y, x] / (2.2 * np.maximum(lit, 0.05)), 0.0)
-    shading = factor[..., None] * change * samples.inside[:, None, None]
-    size = np.linalg.norm(value, axis=1) / np.sqrt(3.0)
+    factor = np.where(lit > 0.05, picture[y, x] / (255.0 * 2.2 * np.maximum(lit, 0.05)), 0.0)
+    mix = LUMA_CHROMA * np.array([[1.0], [CHROMA_SHARE], [CHROMA_SHARE]])
+    shading = np.matmul(mix, factor[..., None] * change) * samples.inside[:, None, None]
+    size = np.linalg.norm(value, axis=1)
     weight = 1.0 / np.square(1.0 + np.square(size / (4.0 * noise))) / noise**2
     return Residuals(value, slope, shading, weight)

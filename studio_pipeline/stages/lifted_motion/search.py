@@ -73,15 +73,26 @@ class Search:
             rest: Standard deviation of joint turns away from rest [rad].
             speed: The same from the expected pose.
         """
+        self.views: list[Scorer] = []
         self.loose = [(joint, int(partner)) for joint, partner in enumerate(partners) if partner >= 0]
         self.scorer, self.skeleton, self.limbs = scorer, skeleton, limbs
         self.rest, self.speed = rest, speed
+
+    def join(self, other: Search) -> None:
+        """Compare with another view's frames too."""
+        self.views.append(other.scorer)
+
+    def _unexplained(self, frame: int, rotations: np.ndarray, shifts: np.ndarray) -> np.ndarray:
+        """What poses leave unexplained, per pixel of the mask, mean over views. [M]"""
+        transforms = self.skeleton.many_transforms(rotations, shifts)
+        scorers = [self.scorer, *self.views]
+        return sum(scorer.costs(frame, transforms).sum(1) for scorer in scorers) / len(scorers)
 
     def data(self, frame: int, poses: list[Pose]) -> np.ndarray:
         """What poses leave unexplained, per pixel of the mask. [M]"""
         rotations = np.stack([pose.rotations for pose in poses])
         shifts = np.stack([pose.translations for pose in poses])
-        return self.scorer.costs(frame, self.skeleton.many_transforms(rotations, shifts)).sum(1)
+        return self._unexplained(frame, rotations, shifts)
 
     def costs(self, frame: int, poses: list[Pose], expected: Pose) -> np.ndarray:
         """What poses cost, priors included. [M]"""
@@ -89,7 +100,7 @@ class Search:
         return self._cost(frame, rotations, np.stack([pose.translations for pose in poses]), expected.rotations)
 
     def _cost(self, frame: int, rotations: np.ndarray, shifts: np.ndarray, expected: np.ndarray) -> np.ndarray:
-        data = self.scorer.costs(frame, self.skeleton.many_transforms(rotations, shifts)).sum(1)
+        data = self._unexplained(frame, rotations, shifts)
         gap = matrix_to_axis_angle(np.swapaxes(expected, -1, -2)[None] @ rotations)
         far = (gap**2).sum((1, 2)) / self.speed**2
         bent = (matrix_to_axis_angle(rotations) ** 2).sum((1, 2)) / self.rest**2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -28,7 +28,7 @@ from studio_pipeline.stages.lifted_motion.kinematics import (
     bind_points,
     project_with_jacobian,
 )
-from studio_pipeline.stages.lifted_motion.photometric import STEP, colour_residuals, pixel_samples
+from studio_pipeline.stages.lifted_motion.photometric import STEP, colour_residuals, pixel_samples, softened
 from studio_pipeline.stages.lifted_motion.priors import Priors, solve_frames
 from studio_pipeline.stages.lifted_motion.scoring import Scorer
 from studio_pipeline.stages.lifted_motion.seams import find_seams
@@ -73,6 +73,13 @@ class _Frame:
     contour: Contour | None
     tracks: np.ndarray  # indices of visible tracks
     depth: np.ndarray | None  # [H, W] float32 [m], NaN unknown
+    levels: dict[float, np.ndarray] = field(default_factory=dict)  # `softened` pictures
+
+    def softened(self, blur: float) -> np.ndarray:
+        """The picture as direct alignment compares it (see `photometric.softened`)."""
+        if blur not in self.levels:
+            self.levels[blur] = softened(self.picture, blur)
+        return self.levels[blur]
 
 
 class _Equations:
@@ -130,6 +137,7 @@ class Fitter:
         self.tracks = observations.tracks.astype(np.float64)
         corners = character.faces[observations.track_faces]
         self.track_moments = bind_points(self.vertices, self.weights, corners, observations.track_barycentrics)
+        self.views: list[Fitter] = []
         self.seams = find_seams(character, rig)
         self.priors = self._priors()
         self.noise = 0.03
@@ -186,8 +194,23 @@ class Fitter:
     def _bound(self, faces: np.ndarray, shares: np.ndarray) -> np.ndarray:
         return bind_points(self.vertices, self.weights, self.character.faces[faces], shares)
 
+    def join(self, other: Fitter) -> None:
+        """Fit another view of the same motion too: ``other`` has the same character, rig and number of frames."""
+        if len(other.frames) != len(self.frames):
+            raise ValueError(f"a view of {len(other.frames)} frames for {len(self.frames)}")
+        self.views.append(other)
+        self.search.join(other.search)
+
     def equations(self, index: int, pose: Pose, how: Round) -> _Equations:
-        """What frame ``index`` says about a step from ``pose``."""
+        """What frame ``index`` says about a step from ``pose``, in all views."""
+        result = self._equations(index, pose, how)
+        for view in self.views:
+            more = view._equations(index, pose, how)
+            result.matrix += more.matrix
+            result.value += more.value
+        return result
+
+    def _equations(self, index: int, pose: Pose, how: Round) -> _Equations:
         settings, frame = self.settings, self.frames[index]
         result = _Equations(6 * self.skeleton.count)
         skin = Skin(self.skeleton, pose)
@@ -247,10 +270,8 @@ class Fitter:
 
     def _align(self, result: _Equations, skin: Skin, index: int, how: Round, synthesis: Synthesis) -> None:
         """Direct alignment of colours (see `photometric`)."""
-        rendered, frame = (
-            cv2.GaussianBlur(picture.astype(np.float32) / 255.0, (0, 0), how.blur)
-            for picture in (synthesis.image, self.frames[index].picture)
-        )
+        rendered = softened(synthesis.image, how.blur)
+        frame = self.frames[index].softened(how.blur)
         mean = 0.5 * (rendered + frame)
         slopes = tuple(cv2.Sobel(mean, cv2.CV_32F, 1 - k, k, scale=0.125) for k in (0, 1))
         strength = np.sqrt(sum(np.square(slope).sum(-1) for slope in slopes))
@@ -261,7 +282,7 @@ class Fitter:
             return
         normals = (synthesis.normals[self.character.faces[samples.faces]] * samples.shares[..., None]).sum(1)
         normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
-        seen = colour_residuals(samples, rendered, frame, slopes, normals, self.appearance.light, self.noise)
+        seen = colour_residuals(samples, synthesis.image, rendered, frame, slopes, normals, self.appearance.light, self.noise)
         moments = self._bound(samples.faces, samples.shares)
         _, rows, _, _ = self._rows(skin, index, moments)
         rows = np.matmul(seen.slopes.astype(np.float32), rows.astype(np.float32))
@@ -393,7 +414,7 @@ class Fitter:
         rounds = self.settings.rounds_all
         for turn in range(rounds):
             late = turn / max(rounds - 1, 1)
-            how = Round(4.0, flow=0.0, contour=0.0, track=0.1, colour=1.0, blur=2.0 - late)
+            how = Round(4.0, flow=0.0, contour=0.0, track=0.1, colour=1.0, blur=2.0 if late < 0.5 else 1.0)
             seen = [self.equations(index, pose, how).damped() for index, pose in enumerate(poses) if index]
             bands, value = self.priors.all(poses)
             step = solve_frames(np.stack([e.matrix for e in seen]), bands, value + np.stack([e.value for e in seen]))
