@@ -12,6 +12,8 @@ Figures: ``iou_mean``, ``iou_min``, ``track_error_px`` (median), ``rgb_error`` (
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from studio_pipeline.stages.base import Backend, Settings, Stage
@@ -48,6 +50,9 @@ class LiftSettings(Settings):
     weight_reg: float = Field(default=0.1, ge=0.0)
     limit_rad: float = Field(default=2.6, gt=0.0)  # rotations beyond this are regularised
     limit_shift: float = Field(default=0.05, gt=0.0)  # non-root translations beyond this, of the diagonal
+    renderer: Literal["warp", "pytorch3d"] = "warp"  # what the gradients go through
+    # Terms that are left out, of both solvers: for ablation. "start": no Gauss-Newton; the gradients start at rest.
+    without: tuple[Literal["rgb", "mask", "track", "depth", "smooth", "start"], ...] = ()
 
 
 STAGE = Stage(
