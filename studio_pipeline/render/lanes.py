@@ -78,29 +78,30 @@ def positive(a: Lanes) -> Lanes:
 
 @wp.func
 def total(a: Lanes) -> float:
-    """Sum over the lanes."""
-    result = wp.float32(0.0)
-    for i in range(LANES / 2):
-        result += a[i] + a[i + LANES / 2]
-    return result
+    """Sum over the lanes, by halves."""
+    for i in range(4):
+        a[i] = a[i] + a[i + 4]
+    return (a[0] + a[2]) + (a[1] + a[3])
+
+
+@wp.func
+def greater(a: float, b: float) -> float:
+    """The greater of two numbers that are not NaN."""
+    return wp.where(a > b, a, b)
 
 
 @wp.func
 def most(a: Lanes) -> float:
-    """Greatest of the lanes."""
-    result = a[0]
-    for i in range(1, LANES):
-        result = wp.where(a[i] > result, a[i], result)
-    return result
+    """Greatest of the lanes, by halves."""
+    for i in range(4):
+        a[i] = greater(a[i], a[i + 4])
+    return greater(greater(a[0], a[2]), greater(a[1], a[3]))
 
 
 @wp.func
 def least(a: Lanes) -> float:
     """Smallest of the lanes."""
-    result = a[0]
-    for i in range(1, LANES):
-        result = wp.where(a[i] < result, a[i], result)
-    return result
+    return -most(-a)
 
 
 @wp.func

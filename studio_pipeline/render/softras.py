@@ -10,8 +10,8 @@ pixel centre to the border of face j (negative inside) and p_j = 1 / (1 + exp(d_
 
 over the faces with d_j < blur_radius. c_j and z_j are the face's colour and depth at its perspective-correct
 barycentrics, negative ones set to 0. Faces that reach nearer than `raster.NEAR_M` or have less than 1e-8 for an area
-(of the parallelogram, NDC) are left out. Left out as negligible: in the colour, faces whose depth alone gives them
-less than 1e-6 of the nearest face's weight; in the colour's gradient, faces with less than 1e-5 of a pixel's weight.
+(of the parallelogram, NDC) are left out. Left out as negligible: from the colour, faces whose depth alone gives them
+less than 1e-6 of the nearest face's weight.
 
 Pictures are the same in any order of execution (sums in fixed point); so are gradients on the CPU. On a GPU gradients
 are sums of float32 atomics, repeatable to round-off.
@@ -27,7 +27,7 @@ import numpy as np
 import torch
 import warp as wp
 
-from studio_pipeline.render import lighting, softras_blend_kernels, softras_kernels
+from studio_pipeline.render import lighting, softras_blend_kernels, softras_kernels, softras_shading
 from studio_pipeline.render.differentiable import Lambert, _background, _light, project_points
 from studio_pipeline.render.kernels import EMPTY_KEY
 from studio_pipeline.render.lanes import LANES, Lanes, LongLanes
@@ -110,7 +110,7 @@ def soft_color(
     initialize(softras_kernels.__name__, softras_blend_kernels.__name__)
     count, vertices = len(vertices), vertices.to(torch.float32)
     soft = _soft(camera, sigma, blur_radius)
-    softmax = softras_blend_kernels.Softmax()
+    softmax = softras_shading.Softmax()
     softmax.steepness, softmax.gamma, softmax.z_near, softmax.z_far = 1.0 / (gamma * (zfar - znear)), gamma, znear, zfar
     least = NEGLIGIBLE / (1.0 + np.exp(min(soft.limit, 80.0)))
     softmax.deepest = float(-np.log(least)) / softmax.steepness
@@ -134,6 +134,14 @@ class _Setup:
     softmax: Any
     light: Any
     height: int
+
+    def scene(self, screen: wp.array, normals: wp.array, harmonics: wp.array) -> Any:
+        """The kernels' `Scene` for some frames."""
+        scene = softras_shading.Scene()
+        scene.screen, scene.normals, scene.harmonics = screen, normals, harmonics
+        scene.surface, scene.light = self.mesh.surface, self.light
+        scene.soft, scene.softmax = self.soft, self.softmax
+        return scene
 
 
 def _screen(vertices: torch.Tensor, camera: CameraPath) -> torch.Tensor:
@@ -170,7 +178,7 @@ class _Silhouette(torch.autograd.Function):
     def forward(ctx: Any, screen: Any, mesh: RenderMesh, soft: Any, height: int) -> Any:
         screen = screen.detach().contiguous()
         shape = (len(screen), height, _padded(soft.width))
-        clear = torch.zeros(shape, device=screen.device)
+        clear = torch.empty(shape, device=screen.device)
 
         def work(part: slice) -> None:
             sums = torch.zeros(part.stop - part.start, *shape[1:], dtype=torch.int64, device=screen.device)
@@ -204,13 +212,12 @@ class _Color(torch.autograd.Function):
         screen, normals, harmonics = (value.detach().contiguous() for value in (screen, normals, harmonics))
         mesh, soft, device = setup.mesh, setup.soft, screen.device
         shape = (len(screen), setup.height, _padded(soft.width))
-        clear, firsts = torch.zeros(2, *shape, device=device)
+        clear, firsts, weights = (torch.empty(shape, device=device) for _ in range(3))
         owners = torch.empty(shape, dtype=torch.int32, device=device)
-        weights = torch.empty(len(screen), setup.height, soft.width, device=device)
-        color = torch.empty(*weights.shape, 3, device=device)
+        color = torch.empty(len(screen), setup.height, soft.width, 3, device=device)
 
         def work(part: slice) -> None:
-            count, size, everything = part.stop - part.start, (setup.height, soft.width), slice(None)
+            count, everything = part.stop - part.start, slice(None)
             points, kernels = view(screen, part), softras_blend_kernels
             sums = torch.zeros(count, *shape[1:], dtype=torch.int64, device=device)
             keys = torch.full((count, *shape[1:]), EMPTY_KEY - 2**64, dtype=torch.int64, device=device)
@@ -220,11 +227,11 @@ class _Color(torch.autograd.Function):
             split = (_blocks(firsts, part), _blocks(owners, part, kernels.IndexLanes))
             launch(kernels.split_keys, walked[1].shape[1:], walked[1], *split)
             totals = torch.zeros(count, setup.height, 4, shape[2], dtype=torch.int64, device=device)
-            lit = (view(normals, part), setup.light, view(harmonics, part), soft, setup.softmax)
+            scene = setup.scene(points, view(normals, part), view(harmonics, part))
             gathered = (_blocks(firsts, part), _blocks(totals, everything, LongLanes))
-            launch(kernels.gather, len(mesh.faces), points, mesh.surface, *lit, *gathered)
-            made = (view(background, _behind(background, part)), view(weights, part), view(color, part))
-            launch(kernels.blend, size, view(totals, everything), view(firsts, part), setup.softmax, *made)
+            launch(kernels.gather, len(mesh.faces), gathered[0], scene, gathered[1])
+            made = (view(background, _behind(background, part)), _blocks(weights, part), view(color, part))
+            launch(kernels.blend, walked[0].shape[1:], gathered[1], gathered[0], setup.softmax, *made)
 
         spread(screen, work)
         ctx.setup = setup
@@ -237,25 +244,20 @@ class _Color(torch.autograd.Function):
         screen, normals, harmonics, background, clear, firsts, owners, weights, color = ctx.saved_tensors
         g_color = torch.zeros_like(color) if gradients[0] is None else gradients[0].to(torch.float32).contiguous()
         flows = torch.zeros_like(clear) if gradients[1] is None else _flows(clear, gradients[1])
-        levels, shares, g_firsts = torch.zeros(3, *clear.shape, device=screen.device)
+        pulls = torch.empty(*clear.shape[:2], 5, clear.shape[2], device=screen.device)
         g_screen, g_normals, g_harmonics = (torch.zeros_like(value) for value in (screen, normals, harmonics))
 
         def work(part: slice) -> None:
-            kernels, size = softras_blend_kernels, color.shape[1:3]
-            known = (
-                view(weights, part),
-                view(firsts, part),
-                setup.softmax,
-                view(background, _behind(background, part)),
-            )
-            per_pixel = [view(value, part) for value in (g_color, levels, shares, g_firsts)]
-            launch(kernels.blend_pixels_adjoint, size, view(color, part), *known, *per_pixel)
-            lit = (view(normals, part), setup.light, view(harmonics, part), setup.soft, setup.softmax)
-            blocks = (_blocks(firsts, part), _blocks(owners, part, kernels.IndexLanes))
-            flow = [_blocks(value, part) for value in (levels, shares, g_firsts, flows)]
-            results = [view(value, part) for value in (g_color, g_screen, g_normals, g_harmonics)]
-            arguments = (setup.mesh.surface, *lit, *blocks, *flow, *results)
-            launch(kernels.blend_adjoint, len(setup.mesh.faces), view(screen, part), *arguments)
+            kernels = softras_blend_kernels
+            known = (_blocks(weights, part), _blocks(firsts, part), setup.softmax)
+            flow = (view(background, _behind(background, part)), view(g_color, part), _blocks(pulls, part))
+            size = (setup.height, clear.shape[2] // LANES)
+            launch(kernels.blend_pixels_adjoint, size, view(color, part), *known, *flow)
+            scene = setup.scene(view(screen, part), view(normals, part), view(harmonics, part))
+            owned = _blocks(owners, part, kernels.IndexLanes)
+            results = [view(value, part) for value in (g_screen, g_normals, g_harmonics)]
+            arguments = (owned, scene, flow[2], _blocks(flows, part), *results)
+            launch(kernels.blend_adjoint, len(setup.mesh.faces), known[1], *arguments)
 
         spread(screen, work)
         mode = setup.light.mode

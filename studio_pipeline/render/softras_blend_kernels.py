@@ -26,8 +26,7 @@ from studio_pipeline.render.lanes import (
     ramp,
 )
 from studio_pipeline.render.lanes import total as sum_of
-from studio_pipeline.render.lighting import UNLIT, Light
-from studio_pipeline.render.outline_kernels import Surface
+from studio_pipeline.render.lighting import UNLIT
 from studio_pipeline.render.softras_kernels import (
     EDGE_SUMS,
     FIXED,
@@ -40,9 +39,22 @@ from studio_pipeline.render.softras_kernels import (
     reached,
     triangle,
 )
-from studio_pipeline.render.softras_shading import Spots, shade, shade_adjoint, skin, spots
+from studio_pipeline.render.softras_shading import (
+    NORMAL_SUMS,
+    Rgb,
+    Scene,
+    Skin,
+    Softmax,
+    Spots,
+    inner,
+    scaled,
+    shade,
+    shade_adjoint,
+    skin,
+    spots,
+)
 
-__all__ = ["NOTHING", "KeyLanes", "Softmax", "blend", "blend_adjoint", "blend_pixels_adjoint", "gather", "nearest"]
+__all__ = ["NOTHING", "IndexLanes", "KeyLanes", "blend", "blend_adjoint", "blend_pixels_adjoint", "gather", "nearest"]
 
 wp.set_module_options({"enable_backward": False, "fuse_fp": True})
 
@@ -51,19 +63,7 @@ KeyLanes = wp.types.vector(length=LANES, dtype=wp.uint64)
 WEIGHT = 1099511627776.0  # fixed point of weights and weighted colours: 2^40
 TINY = 1.0e-10  # PyTorch3D's smallest background weight, and its smallest inverse depth
 LOG_TINY = 23.02585  # -log of it
-FAINT = 1.0e-5  # faces with a smaller share of a pixel pass no gradient on through its colour
 NOTHING = -1.0e30  # depth where there is no face
-
-
-@wp.struct
-class Softmax:
-    """How depths turn into weights: exp(-steepness z), the background at inverse depth 0."""
-
-    steepness: float  # 1 / (gamma (zfar - znear)) [1 / m]
-    gamma: float
-    z_near: float
-    z_far: float
-    deepest: float  # faces further than this behind a pixel's nearest one are left out [m]
 
 
 @wp.func
@@ -115,13 +115,13 @@ def split_keys(keys: wp.array3d(dtype=KeyLanes), firsts: wp.array3d(dtype=Lanes)
 
 
 @wp.func
-def weigh(p: Lanes, place: Feet, depth: Lanes, first: Lanes, soft: Soft, softmax: Softmax) -> Lanes:
+def weigh(scene: Scene, p: Lanes, place: Feet, depth: Lanes, first: Lanes) -> Lanes:
     """Weights relative to the nearest face's depth: p exp(-steepness (z - first))."""
     behind = positive(depth - first)
-    result = product(p, decay(behind * softmax.steepness))
+    result = product(p, decay(behind * scene.softmax.steepness))
     for i in range(LANES):
-        near = wp.where(behind[i] < softmax.deepest, result[i], 0.0)
-        result[i] = wp.where(place.v[i] < soft.limit, near, 0.0)
+        near = wp.where(behind[i] < scene.softmax.deepest, result[i], 0.0)
+        result[i] = wp.where(place.v[i] < scene.soft.limit, near, 0.0)
     return result
 
 
@@ -136,109 +136,115 @@ def fixed(a: Lanes, b: Lanes) -> LongLanes:
 
 @wp.kernel
 def gather(
-    screen: wp.array2d(dtype=wp.vec3),
-    surface: Surface,
-    normals: wp.array2d(dtype=wp.vec3),
-    light: Light,
-    harmonics: wp.array2d(dtype=wp.vec3),
-    soft: Soft,
-    softmax: Softmax,
     firsts: wp.array3d(dtype=Lanes),
+    scene: Scene,
     sums: wp.array4d(dtype=LongLanes),  # [T, H, 4, B], zeros: red, green, blue, weight
 ):
     """Add up weighted colours and weights; launched over (T, F)."""
     frame, index = wp.tid()
-    face = triangle(screen, frame, surface.faces[index], soft)
+    face = triangle(scene.screen, frame, scene.surface.faces[index], scene.soft)
     if face.side == 0.0:
         return
-    box = reached(face, soft, firsts.shape[1])
-    own = skin(surface, screen, normals, frame, index)
-    ones = Lanes(1.0)
-    count = int(LANES)  # a variable, so that the loop over the shading stays a loop
+    box = reached(face, scene.soft, firsts.shape[1])
+    own = skin(scene, frame, index)
     for y in range(box[2], box[3] + 1):
         py = float(y) + 0.5 - face.y
         for block in range(box[0], box[1] + 1):
             first = firsts[frame, y, block]
-            if front(face) - softmax.deepest < most(first):
-                place = feet(face, soft, ramp(float(block * LANES) + 0.5 - face.x), py)
-                seen = spots(face, place)
-                weight = weigh(chance(place.v), place, seen.depth, first, soft, softmax)
-                if most(weight) > 0.0:
-                    red = Lanes()
-                    green = Lanes()
-                    blue = Lanes()
-                    for i in range(count):
-                        if weight[i] > 0.0:
-                            b = wp.vec3(seen.b0[i], seen.b1[i], seen.b2[i])
-                            colour = shade(surface, light, harmonics, frame, own, b).colour
-                            red[i] = colour[0]
-                            green[i] = colour[1]
-                            blue[i] = colour[2]
-                    wp.atomic_add(sums, frame, y, 0, block, fixed(red, weight))
-                    wp.atomic_add(sums, frame, y, 1, block, fixed(green, weight))
-                    wp.atomic_add(sums, frame, y, 2, block, fixed(blue, weight))
-                    wp.atomic_add(sums, frame, y, 3, block, fixed(ones, weight))
+            if front(face) - scene.softmax.deepest < most(first):
+                place = feet(face, scene.soft, ramp(float(block * LANES) + 0.5 - face.x), py)
+                if least(place.v) < scene.soft.limit:
+                    seen = spots(face, place)
+                    weight = weigh(scene, chance(place.v), place, seen.depth, first)
+                    if most(weight) > 0.0:
+                        colour = shade(scene, frame, own, seen, weight, False).colour
+                        wp.atomic_add(sums, frame, y, 0, block, fixed(colour.r, weight))
+                        wp.atomic_add(sums, frame, y, 1, block, fixed(colour.g, weight))
+                        wp.atomic_add(sums, frame, y, 2, block, fixed(colour.b, weight))
+                        wp.atomic_add(sums, frame, y, 3, block, fixed(Lanes(1.0), weight))
 
 
 @wp.func
 def background_weight(softmax: Softmax, first: float) -> float:
     """Weight of the background where the nearest face is at depth ``first``, relative to that depth."""
     inverse = (softmax.z_far - first) / (softmax.z_far - softmax.z_near)
+    if inverse > LOG_TINY * softmax.gamma:
+        return TINY
     return wp.max(wp.exp((TINY - wp.max(inverse, TINY)) / softmax.gamma), TINY)
 
 
 @wp.kernel
 def blend(
-    sums: wp.array4d(dtype=wp.int64),  # [T, H, 4, B LANES]
-    firsts: wp.array3d(dtype=float),
+    sums: wp.array4d(dtype=LongLanes),
+    firsts: wp.array3d(dtype=Lanes),
     softmax: Softmax,
     background: wp.array3d(dtype=wp.vec3),  # [1 or T, H, W]
-    weights: wp.array3d(dtype=float),
-    colours: wp.array3d(dtype=wp.vec3),
+    weights: wp.array3d(dtype=Lanes),
+    colours: wp.array3d(dtype=wp.vec3),  # [T, H, W]
 ):
-    """Divide by the weights, the background's among them; launched over (T, H, W)."""
-    frame, y, x = wp.tid()
-    first = firsts[frame, y, x]
-    behind = background[frame % background.shape[0], y, x]
-    if first < 0.0:
-        weights[frame, y, x] = 1.0
-        colours[frame, y, x] = behind
-        return
-    delta = background_weight(softmax, first)
-    colour = wp.vec3(float(sums[frame, y, 0, x]), float(sums[frame, y, 1, x]), float(sums[frame, y, 2, x]))
-    weight = float(sums[frame, y, 3, x]) * (1.0 / WEIGHT) + delta
-    weights[frame, y, x] = weight
-    colours[frame, y, x] = (colour * (1.0 / WEIGHT) + behind * delta) * (1.0 / weight)
+    """Divide by the weights, the background's among them; launched over (T, H, B)."""
+    frame, y, block = wp.tid()
+    first = firsts[frame, y, block]
+    red = sums[frame, y, 0, block]
+    green = sums[frame, y, 1, block]
+    blue = sums[frame, y, 2, block]
+    weight = sums[frame, y, 3, block]
+    whole = Lanes()
+    for i in range(LANES):
+        x = block * LANES + i
+        if x < colours.shape[2]:
+            behind = background[frame % background.shape[0], y, x]
+            whole[i] = 1.0
+            if first[i] > 0.0:
+                delta = background_weight(softmax, first[i])
+                whole[i] = float(weight[i]) * (1.0 / WEIGHT) + delta
+                colour = wp.vec3(float(red[i]), float(green[i]), float(blue[i])) * (1.0 / WEIGHT)
+                behind = (colour + behind * delta) / whole[i]
+            colours[frame, y, x] = behind
+    weights[frame, y, block] = whole
 
 
 @wp.kernel
 def blend_pixels_adjoint(
     colours: wp.array3d(dtype=wp.vec3),
-    weights: wp.array3d(dtype=float),
-    firsts: wp.array3d(dtype=float),
+    weights: wp.array3d(dtype=Lanes),
+    firsts: wp.array3d(dtype=Lanes),
     softmax: Softmax,
     background: wp.array3d(dtype=wp.vec3),
     g_colours: wp.array3d(dtype=wp.vec3),
-    levels: wp.array3d(dtype=float),  # [T, H, B LANES], zeros
-    shares: wp.array3d(dtype=float),  # zeros
-    g_firsts: wp.array3d(dtype=float),  # zeros
+    pulls: wp.array4d(dtype=Lanes),  # [T, H, 5, B]: g / D, g . C / D, adjoint of the nearest depth
 ):
-    """What `blend_adjoint` needs of each pixel; launched over (T, H, W).
+    """What `blend_adjoint` needs of each pixel; launched over (T, H, B).
 
     With C the pixel's colour and D its weight, dC / dw = (c - C) / D for a face of colour c and weight w. All weights
     refer to the nearest face's depth; that cancels out unless the background's weight is at its floor.
     """
-    frame, y, x = wp.tid()
-    g = g_colours[frame, y, x]
-    first = firsts[frame, y, x]
-    if first > 0.0 and (g[0] != 0.0 or g[1] != 0.0 or g[2] != 0.0):
-        colour = colours[frame, y, x]
-        share = 1.0 / weights[frame, y, x]
-        levels[frame, y, x] = wp.dot(g, colour)
-        shares[frame, y, x] = share
-        if softmax.steepness * (softmax.z_far - first) > LOG_TINY:
-            behind = background[frame % background.shape[0], y, x]
-            g_firsts[frame, y, x] = -softmax.steepness * wp.dot(g, behind - colour) * TINY * share
+    frame, y, block = wp.tid()
+    first = firsts[frame, y, block]
+    whole = weights[frame, y, block]
+    for k in range(5):
+        pulls[frame, y, k, block] = Lanes()
+    if most(first) > 0.0:
+        pull = Rgb()
+        level = Lanes()
+        g_first = Lanes()
+        for i in range(LANES):
+            x = block * LANES + i
+            if first[i] > 0.0 and x < colours.shape[2]:
+                colour = colours[frame, y, x]
+                g = g_colours[frame, y, x] / whole[i]
+                pull.r[i] = g[0]
+                pull.g[i] = g[1]
+                pull.b[i] = g[2]
+                level[i] = wp.dot(g, colour)
+                if softmax.steepness * (softmax.z_far - first[i]) > LOG_TINY:
+                    behind = background[frame % background.shape[0], y, x]
+                    g_first[i] = -softmax.steepness * wp.dot(g, behind - colour) * TINY
+        pulls[frame, y, 0, block] = pull.r
+        pulls[frame, y, 1, block] = pull.g
+        pulls[frame, y, 2, block] = pull.b
+        pulls[frame, y, 3, block] = level
+        pulls[frame, y, 4, block] = g_first
 
 
 @wp.func
@@ -249,16 +255,14 @@ def spots_adjoint(
     seen: Spots,
     px: Lanes,
     py: float,
-    g_b0: Lanes,
-    g_b1: Lanes,
-    g_b2: Lanes,
+    g_b: Rgb,
     g_depth: Lanes,
 ):
     """Add the adjoints of the parts' areas, as they are and times the pixel's position, and of the corners' depths."""
-    shared = product(g_b0, seen.b0) + product(g_b1, seen.b1) + product(g_b2, seen.b2) + product(g_depth, seen.depth)
-    part_adjoint(sums, 0, place.across0, seen.b0, shared - g_b0, g_depth, seen.inverse, 1.0 / face.z[0], px, py)
-    part_adjoint(sums, 4, place.across1, seen.b1, shared - g_b1, g_depth, seen.inverse, 1.0 / face.z[1], px, py)
-    part_adjoint(sums, 8, place.across2, seen.b2, shared - g_b2, g_depth, seen.inverse, 1.0 / face.z[2], px, py)
+    shared = product(g_b.r, seen.b0) + product(g_b.g, seen.b1) + product(g_b.b, seen.b2) + product(g_depth, seen.depth)
+    part_adjoint(sums, 0, place.across0, seen.b0, shared - g_b.r, g_depth, seen.inverse, 1.0 / face.z[0], px, py)
+    part_adjoint(sums, 4, place.across1, seen.b1, shared - g_b.g, g_depth, seen.inverse, 1.0 / face.z[1], px, py)
+    part_adjoint(sums, 8, place.across2, seen.b2, shared - g_b.b, g_depth, seen.inverse, 1.0 / face.z[2], px, py)
 
 
 @wp.func
@@ -305,81 +309,95 @@ def add_parts(
         wp.atomic_add(g_screen, frame, corners[k], wp.vec3(0.0, 0.0, sum_of(sums[4 * k + 3])))
 
 
+@wp.struct
+class Grip:
+    """Adjoints of some pixels' weights and of what they see of a face."""
+
+    chance: Lanes
+    depth: Lanes
+    b: Rgb  # barycentrics
+
+
+@wp.func
+def colour_adjoint(
+    scene: Scene,
+    pulls: wp.array4d(dtype=Lanes),
+    frame: int,
+    y: int,
+    block: int,
+    own: Skin,
+    seen: Spots,
+    weight: Lanes,
+    bent: wp.array(dtype=Lanes),
+    g_harmonics: wp.array2d(dtype=wp.vec3),
+) -> Grip:
+    """Adjoint of a face's part in some pixels' colours; ``chance`` is times p here."""
+    result = Grip()
+    made = shade(scene, frame, own, seen, weight, True)
+    g = Rgb(pulls[frame, y, 0, block], pulls[frame, y, 1, block], pulls[frame, y, 2, block])
+    result.chance = product(inner(g, made.colour) - pulls[frame, y, 3, block], weight)
+    result.depth = result.chance * -scene.softmax.steepness
+    result.b = shade_adjoint(made, scene, frame, own, seen, scaled(g, weight), bent, g_harmonics)
+    return result
+
+
 @wp.kernel
 def blend_adjoint(
-    screen: wp.array2d(dtype=wp.vec3),
-    surface: Surface,
-    normals: wp.array2d(dtype=wp.vec3),
-    light: Light,
-    harmonics: wp.array2d(dtype=wp.vec3),
-    soft: Soft,
-    softmax: Softmax,
     firsts: wp.array3d(dtype=Lanes),
     owners: wp.array3d(dtype=IndexLanes),
-    levels: wp.array3d(dtype=Lanes),
-    shares: wp.array3d(dtype=Lanes),
-    g_firsts: wp.array3d(dtype=Lanes),
+    scene: Scene,
+    pulls: wp.array4d(dtype=Lanes),  # of `blend_pixels_adjoint`
     flows: wp.array3d(dtype=Lanes),  # adjoint of the silhouette times what is let through
-    g_colours: wp.array3d(dtype=wp.vec3),  # [T, H, W]
     g_screen: wp.array2d(dtype=wp.vec3),  # out
     g_normals: wp.array2d(dtype=wp.vec3),  # out
     g_harmonics: wp.array2d(dtype=wp.vec3),  # out
 ):
     """Adjoint of `nearest` and `gather`; launched over (T, F)."""
     frame, index = wp.tid()
-    corners = surface.faces[index]
-    face = triangle(screen, frame, corners, soft)
+    corners = scene.surface.faces[index]
+    face = triangle(scene.screen, frame, corners, scene.soft)
     if face.side == 0.0:
         return
-    box = reached(face, soft, firsts.shape[1])
-    own = skin(surface, screen, normals, frame, index)
+    box = reached(face, scene.soft, firsts.shape[1])
+    own = skin(scene, frame, index)
     edges = wp.zeros(shape=(EDGE_SUMS,), dtype=Lanes)
     parts = wp.zeros(shape=(EDGE_SUMS,), dtype=Lanes)
-    n0 = wp.vec3(0.0, 0.0, 0.0)
-    n1 = wp.vec3(0.0, 0.0, 0.0)
-    n2 = wp.vec3(0.0, 0.0, 0.0)
-    count = int(LANES)
+    bent = wp.zeros(shape=(NORMAL_SUMS,), dtype=Lanes)
     for y in range(box[2], box[3] + 1):
         py = float(y) + 0.5 - face.y
         for block in range(box[0], box[1] + 1):
             px = ramp(float(block * LANES) + 0.5 - face.x)
-            place = feet(face, soft, px, py)
-            if least(place.v) < soft.limit:
+            place = feet(face, scene.soft, px, py)
+            if least(place.v) < scene.soft.limit:
                 p = chance(place.v)
                 g_v = product(p, flows[frame, y, block]) * -1.0
                 first = firsts[frame, y, block]
-                if front(face) - softmax.deepest < most(first):
+                if front(face) - scene.softmax.deepest < most(first):
                     seen = spots(face, place)
-                    share = product(weigh(p, place, seen.depth, first, soft, softmax), shares[frame, y, block])
-                    level = levels[frame, y, block]
-                    pull = Lanes()
-                    b0 = Lanes()
-                    b1 = Lanes()
-                    b2 = Lanes()
-                    for i in range(count):
-                        if share[i] > FAINT:
-                            b = wp.vec3(seen.b0[i], seen.b1[i], seen.b2[i])
-                            made = shade(surface, light, harmonics, frame, own, b)
-                            g = g_colours[frame, y, block * LANES + i]
-                            pull[i] = (wp.dot(g, made.colour) - level[i]) * share[i]
-                            back = shade_adjoint(made, light, harmonics, frame, own, g * share[i], g_harmonics)
-                            b0[i] = back.b[0]
-                            b1[i] = back.b[1]
-                            b2[i] = back.b[2]
-                            n0 += back.mixed * b[0]
-                            n1 += back.mixed * b[1]
-                            n2 += back.mixed * b[2]
-                    g_depth = pull * -softmax.steepness
-                    owner = owners[frame, y, block]
-                    g_first = g_firsts[frame, y, block]
-                    for i in range(LANES):
-                        g_v[i] = g_v[i] - (1.0 - p[i]) * pull[i]
-                        g_depth[i] = g_depth[i] + wp.where(owner[i] == index, g_first[i], 0.0)
-                    spots_adjoint(parts, face, place, seen, px, py, b0, b1, b2, g_depth)
-                edges_adjoint(edges, face, soft, place, g_v)
+                    weight = weigh(scene, p, place, seen.depth, first)
+                    g = colour_adjoint(scene, pulls, frame, y, block, own, seen, weight, bent, g_harmonics)
+                    g_v = g_v - g.chance + product(p, g.chance)
+                    g.depth = g.depth + owned(owners[frame, y, block], index, pulls[frame, y, 4, block])
+                    spots_adjoint(parts, face, place, seen, px, py, g.b, g.depth)
+                edges_adjoint(edges, face, scene.soft, place, g_v)
     add_edges(edges, face, frame, corners, g_screen)
     add_parts(parts, face, frame, corners, g_screen)
-    if light.mode != UNLIT:
-        wp.atomic_add(g_normals, frame, corners[0], n0)
-        wp.atomic_add(g_normals, frame, corners[1], n1)
-        wp.atomic_add(g_normals, frame, corners[2], n2)
+    if scene.light.mode != UNLIT:
+        add_normals(bent, frame, corners, g_normals)
+
+
+@wp.func
+def owned(owner: IndexLanes, index: int, value: Lanes) -> Lanes:
+    """``value`` where the face is a pixel's nearest, else 0."""
+    result = Lanes()
+    for i in range(LANES):
+        result[i] = wp.where(owner[i] == index, value[i], 0.0)
+    return result
+
+
+@wp.func
+def add_normals(sums: wp.array(dtype=Lanes), frame: int, corners: wp.vec3i, g_normals: wp.array2d(dtype=wp.vec3)):
+    """Add up the adjoints of the corners' normals."""
+    for k in range(3):
+        g = wp.vec3(sum_of(sums[3 * k]), sum_of(sums[3 * k + 1]), sum_of(sums[3 * k + 2]))
+        wp.atomic_add(g_normals, frame, corners[k], g)

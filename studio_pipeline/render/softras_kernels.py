@@ -20,6 +20,7 @@ from studio_pipeline.render.lanes import (
     affine,
     chance,
     decay,
+    least,
     lesser,
     occluded,
     positive,
@@ -296,5 +297,6 @@ def occlusion_adjoint(
         py = float(y) + 0.5 - face.y
         for block in range(box[0], box[1] + 1):
             place = feet(face, soft, ramp(float(block * LANES) + 0.5 - face.x), py)
-            edges_adjoint(sums, face, soft, place, product(chance(place.v), flows[frame, y, block]) * -1.0)
+            if least(place.v) < soft.limit:
+                edges_adjoint(sums, face, soft, place, product(chance(place.v), flows[frame, y, block]) * -1.0)
     add_edges(sums, face, frame, faces[index], g_screen)
