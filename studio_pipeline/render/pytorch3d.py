@@ -66,16 +66,14 @@ def render(
     ids = hard.pix_to_face[..., 0]
     hit, frames = ids >= 0, torch.arange(count, device=vertices.device)[:, None, None]
     barycentrics = torch.where(hit[..., None], hard.bary_coords[..., 0, :], 0.0)
-    size = (camera.height, camera.width)
-    seen_normals = vertices.new_zeros(0 if "normals" in skip else count, *size, 3)
+    seen_normals = vertices.new_zeros(0 if "normals" in skip else count, *ids.shape[1:], 3)
     if len(seen_normals):
-        normal = surface.normal(ids[hit], barycentrics[hit])
-        seen_normals = seen_normals.masked_scatter(hit[..., None], normal)
+        seen_normals = seen_normals.masked_scatter(hit[..., None], surface.normal(ids[hit], barycentrics[hit]))
     blend = BlendParams(sigma=ndc_sigma(sigma, camera), gamma=1e-4, background_color=(0.0, 0.0, 0.0))
     soft = rasterize(vertices, mesh, camera, blur_radius=blur_for(blend.sigma), faces=FACES_PER_PIXEL)
     colors = vertices.new_zeros(*soft.pix_to_face.shape, 3)
     silhouette = sigmoid_alpha_blend(colors, soft, blend)[..., 3]
-    color = vertices.new_zeros(0, *size, 3)
+    color = vertices.new_zeros(0, *ids.shape[1:], 3)
     if "color" not in skip:
         near = soft.pix_to_face >= 0
         made = surface.color(soft.pix_to_face[near], soft.bary_coords[near], shading)

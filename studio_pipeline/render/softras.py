@@ -105,15 +105,10 @@ def soft_color(
         zfar: Where inverse depth is 0 [m].
         blur_radius: Faces whose squared distance is larger don't count [NDC^2]; None: `blur_for` (sigma).
     """
-    if not (gamma > 0.0 and zfar > znear):
-        raise ValueError(f"gamma must be positive and zfar beyond znear, not {gamma}, {znear} and {zfar}")
     initialize(softras_kernels.__name__, softras_blend_kernels.__name__)
     count, vertices = len(vertices), vertices.to(torch.float32)
     soft = _soft(camera, sigma, blur_radius)
-    softmax = softras_shading.Softmax()
-    softmax.steepness, softmax.gamma, softmax.z_near, softmax.z_far = 1.0 / (gamma * (zfar - znear)), gamma, znear, zfar
-    least = NEGLIGIBLE / (1.0 + np.exp(min(soft.limit, 80.0)))
-    softmax.deepest = float(-np.log(least)) / softmax.steepness
+    softmax = _softmax(soft, gamma, znear, zfar)
     given = shading if isinstance(shading, torch.Tensor) else torch.zeros(9, 3, device=vertices.device)
     setup = _Setup(mesh=mesh, soft=soft, softmax=softmax, light=_light(shading), height=camera.height)
     light = setup.light.mode != lighting.UNLIT
@@ -161,6 +156,17 @@ def _soft(camera: CameraPath, sigma: float, blur_radius: float | None) -> Any:
     soft.rate, soft.reach = pixel * pixel / sigma, float(np.sqrt(blur)) / pixel
     soft.limit, soft.least_area = blur / sigma, LEAST_AREA / (pixel * pixel)
     return soft
+
+
+def _softmax(soft: Any, gamma: float, znear: float, zfar: float) -> Any:
+    if not (gamma > 0.0 and zfar > znear):
+        raise ValueError(f"gamma must be positive and zfar beyond znear, not {gamma}, {znear} and {zfar}")
+    softmax = softras_shading.Softmax()
+    softmax.steepness, softmax.gamma, softmax.z_near, softmax.z_far = 1.0 / (gamma * (zfar - znear)), gamma, znear, zfar
+    # The nearest face may itself weigh no more than what is left of it at the blur radius.
+    least = NEGLIGIBLE / (1.0 + np.exp(min(soft.limit, 80.0)))
+    softmax.deepest = float(-np.log(least)) / softmax.steepness
+    return softmax
 
 
 def _padded(width: int) -> int:

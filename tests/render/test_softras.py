@@ -25,6 +25,16 @@ def cross(a, b):
     return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
 
 
+def vertex_normals(vertices, faces):
+    areas = torch.linalg.cross(
+        vertices[faces[:, 1]] - vertices[faces[:, 0]], vertices[faces[:, 2]] - vertices[faces[:, 0]]
+    )
+    normals = torch.zeros_like(vertices)
+    for corner in range(3):
+        normals = normals.index_add(0, faces[:, corner], areas)
+    return torch.nn.functional.normalize(normals, dim=-1)
+
+
 def brute_force(vertices, character, camera, *, sigma, background, gamma=1e-4, znear=1.0, zfar=100.0, light=SUN):
     """Every face against every pixel, in float64 and by autograd: colour [H, W, 3] and silhouette [H, W]."""
     faces = torch.from_numpy(character.faces.astype(np.int64))
@@ -53,13 +63,7 @@ def brute_force(vertices, character, camera, *, sigma, background, gamma=1e-4, z
     spot_depth = (barycentrics * depth[faces][:, None]).sum(-1)
     tints = torch.from_numpy(character.vertex_colors).double()[faces]
     color = (barycentrics[..., None] * tints[:, None]).sum(-2)
-    areas = torch.linalg.cross(
-        vertices[faces[:, 1]] - vertices[faces[:, 0]], vertices[faces[:, 2]] - vertices[faces[:, 0]]
-    )
-    normals = torch.zeros_like(vertices)
-    for corner in range(3):
-        normals = normals.index_add(0, faces[:, corner], areas)
-    normals = torch.nn.functional.normalize(normals, dim=-1)
+    normals = vertex_normals(vertices, faces)
     mixed = torch.nn.functional.normalize((barycentrics[..., None] * normals[faces][:, None]).sum(-2), dim=-1)
     mixed = mixed * area.sign().reshape(-1, 1, 1)
     sun = torch.nn.functional.normalize(torch.tensor(light.direction).double(), dim=0)
