@@ -14,6 +14,7 @@ from studio_pipeline.schema.records import Observations
 __all__ = ["draw_frame", "write_previews"]
 
 CONTOUR = (255, 214, 64)
+LATE = (255, 255, 255)  # tracks of surface that came into view later
 TAIL = 6  # frames of a track's past that are drawn
 STRIP = 6  # pictures in the still preview
 
@@ -47,6 +48,9 @@ def draw_frame(clip: Clip, observations: Observations, index: int, scale: int) -
         shade = tuple(int(c) for c in colour)
         cv2.polylines(picture, [path[:, None]], False, shade, 1, cv2.LINE_AA, shift)
         cv2.circle(picture, tuple(int(v) for v in path[-1]), (scale << shift) // 2, shade, -1, cv2.LINE_AA, shift)
+    for place in observations.late_tracks[index, observations.late_visibility[index]]:
+        centre = tuple(int(v) for v in np.round(place * scale * 2**shift))
+        cv2.circle(picture, centre, (scale << shift) // 2, LATE, -1, cv2.LINE_AA, shift)
     return picture
 
 
