@@ -1,6 +1,6 @@
 """Time and memory of the differentiable renderers, beside PyTorch3D where it is installed.
 
-Every figure comes from a process of its own: CPU and wall milliseconds a frame (median of up to three runs after a
+Every figure comes from a process of its own: CPU and wall milliseconds a frame (median of up to 30 runs after a
 warm-up; of PyTorch3D on a CPU one run), and by how much the run raised the process's peak memory. The default takes
 about 15 minutes on 2 cores with PyTorch3D and 6 without; --quick, 5k faces at 256 px and one frame, 4 and 1.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import itertools
 import json
 import os
 import resource
@@ -39,7 +40,6 @@ THEIRS = {
     "soft50+": "PyTorch3D SoftPhong (K = 50), forward + backward",
 }
 FILL = 0.68  # of the picture's side: the ball covers 36 % of the picture
-SECONDS_A_ROW = 6.0
 AMBIENT, TOWARDS = 0.4, (0.3, 0.5, 1.0)
 
 
@@ -197,7 +197,7 @@ def measure(case: dict, out: str) -> dict:
     if cuda:
         torch.cuda.reset_peak_memory_stats()
     begin = time.perf_counter()
-    while not walls or (not once and len(walls) < 3 and time.perf_counter() - begin < SECONDS_A_ROW):
+    while not walls or (not once and _more(len(walls), time.perf_counter() - begin)):
         wall, cpu = time.perf_counter(), time.process_time()
         picture, gradient = work(case["size"])
         if cuda:
@@ -217,6 +217,11 @@ def measure(case: dict, out: str) -> dict:
     }
 
 
+def _more(runs: int, seconds: float) -> bool:
+    """Go on for 1.5 seconds, 30 runs at most, and three at least if they take less than 6 seconds."""
+    return runs < 30 and seconds < (1.5 if runs >= 3 else 6.0)
+
+
 def row(case: dict, out: Path | None = None) -> dict:
     """One row, in a process of its own."""
     command = [sys.executable, __file__, "--row", json.dumps(case), "--out", str(out or "")]
@@ -228,23 +233,20 @@ def row(case: dict, out: Path | None = None) -> dict:
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
-def cases(quick: bool, threads: int):
+def cases(options: argparse.Namespace):
     """All rows: what is rendered, by whom, how large, how many, where."""
     import torch
 
     devices = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
     present = importlib.util.find_spec("pytorch3d") is not None
-    for device in devices:
-        for mesh in ("5k",) if quick else SUBDIVISIONS:
-            for size in (256,) if quick else (256, 512):
-                for batch in (1,) if quick else (1, 24):
-                    shared = {"device": device, "mesh": mesh, "size": size, "batch": batch, "threads": threads}
-                    for what in OURS:
-                        if what != "hard" or device == "cpu":
-                            yield shared | {"by": "warp", "what": what}
-                    if present and batch == 1 and size == 256:
-                        for what in THEIRS:
-                            yield shared | {"by": "pytorch3d", "what": what}
+    for device, mesh, size, batch in itertools.product(devices, options.meshes, options.sizes, options.batches):
+        shared = {"device": device, "mesh": mesh, "size": size, "batch": batch, "threads": options.threads}
+        for what in OURS:
+            if what != "hard" or device == "cpu":
+                yield shared | {"by": "warp", "what": what}
+        for what in THEIRS if present and batch == 1 and size == 256 else ():
+            if what != "soft50+" or mesh == "5k":
+                yield shared | {"by": "pytorch3d", "what": what}
 
 
 def parity(threads: int, folder: Path) -> list[dict]:
@@ -268,22 +270,10 @@ def parity(threads: int, folder: Path) -> list[dict]:
     return found
 
 
-def main() -> None:
-    """Run all rows, print a table, keep the figures."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="5k faces, 256 px, one frame only")
-    parser.add_argument("--threads", type=int, default=1, help="for both, default 1")
-    parser.add_argument("--json", type=Path, help="keep the figures here")
-    parser.add_argument("--row", help=argparse.SUPPRESS)
-    parser.add_argument("--out", default="", help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.row:
-        print(json.dumps(measure(json.loads(options.row), options.out)))
-        return
-    print(f"{options.threads} threads; milliseconds a frame, peak memory of the whole batch")
-    print(f"{'':>4} {'mesh':>5} {'px':>4} {'frames':>6}  {'what':<56} {'wall':>10} {'cpu':>10} {'MB':>7} {'ratio':>7}")
+def table(options: argparse.Namespace) -> list[dict]:
+    """Measure all rows and print them as they come."""
     rows, ours = [], {}
-    for case in cases(options.quick, options.threads):
+    for case in cases(options):
         found = case | row(case)
         rows.append(found)
         head = f"{case['device']:>4} {case['mesh']:>5} {case['size']:>4} {case['batch']:>6}"
@@ -299,8 +289,31 @@ def main() -> None:
             found["ratio"] = round(found[time_of] / ours[key])
         figures = f"{found['wall_ms']:>10} {found['cpu_ms']:>10} {found['memory_mb']:>7} {found.get('ratio', ''):>7}"
         print(f"{head}  {name:<56} {figures}", flush=True)
+    return rows
+
+
+def main() -> None:
+    """Run all rows, print a table, keep the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="as --meshes 5k --sizes 256 --batches 1")
+    parser.add_argument("--meshes", nargs="+", choices=list(SUBDIVISIONS), default=list(SUBDIVISIONS))
+    parser.add_argument("--sizes", nargs="+", type=int, default=[256, 512], help="pixels of a side")
+    parser.add_argument("--batches", nargs="+", type=int, default=[1, 24], help="frames at once")
+    parser.add_argument("--threads", type=int, default=1, help="for both, default 1")
+    parser.add_argument("--json", type=Path, help="keep the figures here")
+    parser.add_argument("--row", help=argparse.SUPPRESS)
+    parser.add_argument("--out", default="", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.row:
+        print(json.dumps(measure(json.loads(options.row), options.out)))
+        return
+    if options.quick:
+        options.meshes, options.sizes, options.batches = ["5k"], [256], [1]
+    print(f"{options.threads} threads; milliseconds a frame, peak memory of the whole batch")
+    print(f"{'':>4} {'mesh':>5} {'px':>4} {'frames':>6}  {'what':<56} {'wall':>10} {'cpu':>10} {'MB':>7} {'ratio':>7}")
+    rows = table(options)
     alike = []
-    if importlib.util.find_spec("pytorch3d") is not None:
+    if "5k" in options.meshes and 256 in options.sizes and importlib.util.find_spec("pytorch3d") is not None:
         with tempfile.TemporaryDirectory() as folder:
             alike = parity(options.threads, Path(folder))
         for found in alike:

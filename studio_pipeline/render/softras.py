@@ -28,7 +28,7 @@ import torch
 import warp as wp
 
 from studio_pipeline.render import lighting, softras_blend_kernels, softras_kernels, softras_shading
-from studio_pipeline.render.differentiable import Lambert, _background, _light, project_points
+from studio_pipeline.render.differentiable import Lambert, _background, _harmonics, _light, project_points
 from studio_pipeline.render.kernels import EMPTY_KEY
 from studio_pipeline.render.lanes import LANES, Lanes, LongLanes
 from studio_pipeline.render.mesh import RenderMesh, launch, spread, view
@@ -109,13 +109,12 @@ def soft_color(
     count, vertices = len(vertices), vertices.to(torch.float32)
     soft = _soft(camera, sigma, blur_radius)
     softmax = _softmax(soft, gamma, znear, zfar)
-    given = shading if isinstance(shading, torch.Tensor) else torch.zeros(9, 3, device=vertices.device)
     setup = _Setup(mesh=mesh, soft=soft, softmax=softmax, light=_light(shading), height=camera.height)
     light = setup.light.mode != lighting.UNLIT
     normals = mesh.normals(vertices) if light else torch.zeros_like(vertices)
     behind = _background(background, count, camera, vertices.device)
     outputs: Any = _Color.apply(
-        _screen(vertices, camera), normals, torch.broadcast_to(given, (count, 9, 3)), behind, setup
+        _screen(vertices, camera), normals, _harmonics(shading, count, vertices.device), behind, setup
     )
     return SoftPicture(color=outputs[0], silhouette=outputs[1])
 
