@@ -85,6 +85,16 @@ def root3(value: wp.vec3) -> wp.vec3:
     return wp.vec3(wp.sqrt(value[0]), wp.sqrt(value[1]), wp.sqrt(value[2]))
 
 
+@wp.func
+def unexplained(seen: wp.vec3, picture: wp.vec3, cover: float, face: int) -> wp.vec3:
+    """What one pixel leaves unexplained, 0..1: colour, mask without surface, surface outside the mask."""
+    if face < 0:
+        return wp.vec3(0.0, cover, 0.0)
+    gap = root3(seen) - picture
+    size = (wp.abs(gap[0]) + wp.abs(gap[1]) + wp.abs(gap[2])) / 3.0
+    return wp.vec3(cover * size / (size + MISMATCH), 0.0, 1.0 - cover)
+
+
 @wp.kernel
 def score(
     screen: wp.array2d(dtype=wp.vec3),
@@ -96,26 +106,23 @@ def score(
     barycentrics: wp.array3d(dtype=wp.vec3),
     picture: wp.array2d(dtype=wp.vec3),  # [H, W] square roots of linear light
     mask: wp.array2d(dtype=float),  # [H, W] coverage
-    costs: wp.array(dtype=wp.vec3),  # [M] out, zeros: colour, mask without surface, surface outside the mask [px]
+    costs: wp.array(dtype=wp.vec3),  # [M] out, zeros: sums of `unexplained` [px]
+    excess: wp.array2d(dtype=float),  # [H, W] or [0, 0] out: of the first pose, all three together
 ):
     """Sum what a pose leaves unexplained; launched over (M, H)."""
     pose, y = wp.tid()
-    colour = float(0.0)  # noqa: UP018 - a Warp variable, not a constant
-    missing = float(0.0)  # noqa: UP018
-    extra = float(0.0)  # noqa: UP018
+    total = wp.vec3(0.0, 0.0, 0.0)
     for x in range(picture.shape[1]):
         face = face_ids[pose, y, x]
         cover = mask[y, x]
-        if face < 0:
-            missing += cover
-        else:
-            extra += 1.0 - cover
-            if cover > 0.0:
-                seen = surface_colour(screen, surface, normals, light, harmonics, pose, face, barycentrics[pose, y, x])
-                gap = root3(seen) - picture[y, x]
-                size = (wp.abs(gap[0]) + wp.abs(gap[1]) + wp.abs(gap[2])) / 3.0
-                colour += cover * size / (size + MISMATCH)
-    wp.atomic_add(costs, pose, wp.vec3(colour, missing, extra))
+        seen = wp.vec3(0.0, 0.0, 0.0)
+        if face >= 0 and cover > 0.0:
+            seen = surface_colour(screen, surface, normals, light, harmonics, pose, face, barycentrics[pose, y, x])
+        cost = unexplained(seen, picture[y, x], cover, face)
+        total += cost
+        if pose == 0 and excess.shape[0] > 0:
+            excess[y, x] = cost[0] + cost[1] + cost[2]
+    wp.atomic_add(costs, pose, total)
 
 
 @wp.kernel

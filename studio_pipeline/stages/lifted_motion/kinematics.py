@@ -18,7 +18,15 @@ from studio_pipeline.schema.records import CameraPath, Rig
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Pose", "Skeleton", "Skin", "bind_points", "matrix_to_axis_angle", "project_with_jacobian", "torch_vertices"]
+__all__ = [
+    "Pose",
+    "Skeleton",
+    "Skin",
+    "bind_points",
+    "matrix_to_axis_angle",
+    "project_with_jacobian",
+    "torch_vertices",
+]
 
 
 @dataclass
@@ -118,34 +126,31 @@ class Skin:
         self.skeleton = skeleton
         self.world, self.carrier = skeleton.posed(pose)
         self.transforms = self.world @ skeleton.inverse_rest
+        self.vertices: np.ndarray | None = None  # [V, 3], filled by whoever poses them first
 
     def points(self, moments: np.ndarray) -> np.ndarray:
         """Positions of points with rest moments [N, J, 4] -> [N, 3] world [m]."""
         return np.einsum("kab,nkb->na", self.transforms[:, :3, :], moments, optimize=True)
 
-    def turning(self, moments: np.ndarray, normals: np.ndarray) -> np.ndarray:
-        """Derivative of unit normals [N, 3] at the points by a pose step: rotations only. [N, 3, 2J * 3]"""
-        share = moments[..., 3] @ self.skeleton.below.T  # [N, J]
-        axes = np.swapaxes(self.world[:, :3, :3], 1, 2).reshape(-1, 3)  # [J * axis, 3]
-        x, y, z = axes.T
-        nx, ny, nz = (normals[:, k, None] for k in range(3))
-        share = np.repeat(share, 3, axis=1)
-        turn = np.stack([share * (y * nz - z * ny), share * (z * nx - x * nz), share * (x * ny - y * nx)], axis=1)
-        return np.concatenate([turn, np.zeros_like(turn)], axis=2)
-
     def jacobian(self, moments: np.ndarray) -> np.ndarray:
-        """Derivative of the points by a pose step (see `Pose.moved`). [N, 3, 2J * 3]"""
-        carried = np.einsum("kab,nkb->nka", self.transforms[:, :3, :], moments, optimize=True)
-        lever = np.matmul(self.skeleton.below, carried)  # [N, J, 3]: the share of the point that hangs on the joint
-        share = moments[..., 3] @ self.skeleton.below.T  # [N, J]
-        lever -= share[..., None] * self.world[:, :3, 3]
-        axes = np.swapaxes(self.world[:, :3, :3], 1, 2)  # [J, axis, 3]
-        turn = np.cross(axes[None], lever[:, :, None, :])  # [N, J, axis, 3]
-        slide = share[:, :, None, None] * np.swapaxes(self.carrier, 1, 2)[None]
-        count = len(moments)
-        return np.concatenate(
-            [turn.reshape(count, -1, 3).swapaxes(1, 2), slide.reshape(count, -1, 3).swapaxes(1, 2)], axis=2
-        )
+        """Derivative of the points by a pose step (see `Pose.moved`). [N, 3, 2J * 3] float32"""
+        count, joints = moments.shape[:2]
+        carried = np.matmul(
+            np.swapaxes(moments, 0, 1).astype(np.float32), np.swapaxes(self.transforms[:, :3], 1, 2).astype(np.float32)
+        )  # [J, N, 3]: where each joint's transform takes its part of the point
+        below = self.skeleton.below.astype(np.float32)
+        lever = (below @ carried.reshape(joints, -1)).reshape(joints, count, 3)  # the part that hangs on the joint
+        share = (below @ moments[..., 3].T.astype(np.float32))[..., None]  # [J, N, 1]
+        lever -= share * self.world[:, None, :3, 3].astype(np.float32)
+        lever = np.ascontiguousarray(np.moveaxis(lever, (2, 1), (0, 1)))[..., None]  # [3, N, J, 1]
+        x, y, z = np.moveaxis(self.world[:, :3, :3].astype(np.float32), 1, 0)[:, None]  # each [1, J, axis]
+        rows = np.empty((count, 3, 2, joints, 3), np.float32)
+        rows[:, 0, 0] = y * lever[2] - z * lever[1]
+        rows[:, 1, 0] = z * lever[0] - x * lever[2]
+        rows[:, 2, 0] = x * lever[1] - y * lever[0]
+        slide = np.moveaxis(self.carrier.astype(np.float32), 1, 0)  # [3, J, axis]
+        rows[:, :, 1] = share[..., 0].T[:, None, :, None] * slide[None]
+        return rows.reshape(count, 3, -1)
 
 
 def project_with_jacobian(

@@ -93,12 +93,19 @@ class Scorer:
         over_frames(len(transforms), lambda part: self._batches(frame, transforms, part, result))
         return result / self.areas[frame]
 
+    def unexplained(self, frame: int, transforms: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
+        """What a pose [J, 4, 4] leaves unexplained where [h, w], and column and row [px] where that picture begins."""
+        top, left, bottom, right = self.windows[frame]
+        excess = np.zeros((bottom - top, right - left), np.float32)
+        self._score(frame, transforms[None], np.zeros((1, 3), np.float32), excess)
+        return excess, (left, top)
+
     def _batches(self, frame: int, transforms: np.ndarray, part: slice, result: np.ndarray) -> None:
         for start in range(part.start, part.stop, BATCH):
             piece = slice(start, min(start + BATCH, part.stop))
             self._score(frame, transforms[piece], result[piece])
 
-    def _score(self, frame: int, transforms: np.ndarray, result: np.ndarray) -> None:
+    def _score(self, frame: int, transforms: np.ndarray, result: np.ndarray, excess: np.ndarray | None = None) -> None:
         top, left, bottom, right = self.windows[frame]
         count, width, height = len(transforms), right - left, bottom - top
         vertices = self.rest.shape[0]
@@ -123,8 +130,10 @@ class Scorer:
             wp.array(np.ascontiguousarray(self.masks[frame][top:bottom, left:right]), device="cpu"),
         ]
         costs = wp.array(result, dtype=wp.vec3, device="cpu", copy=False)
+        nothing = np.zeros((0, 0), np.float32)
+        where = wp.array(nothing if excess is None else excess, device="cpu", copy=False)
         lit = [surface, normals, self.light, self.harmonics]
-        _launch(score_kernels.score, (count, height), [screen, *lit, *hit, *seen, costs])
+        _launch(score_kernels.score, (count, height), [screen, *lit, *hit, *seen, costs, where])
 
 
 def _window(mask: np.ndarray) -> tuple[int, int, int, int]:

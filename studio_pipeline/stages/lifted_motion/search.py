@@ -11,19 +11,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from studio_pipeline.geometry.cameras import project
 from studio_pipeline.geometry.rotations import axis_angle_to_matrix
 from studio_pipeline.stages.lifted_motion.kinematics import Pose, Skeleton, matrix_to_axis_angle
 from studio_pipeline.stages.lifted_motion.scoring import Scorer
 
 __all__ = ["Limb", "Search", "limbs_of"]
 
-ANGLES = (-1.5, -0.9, -0.5, -0.25, 0.25, 0.5, 0.9, 1.5)  # turns of one joint that are tried first [rad]
+ANGLES = (-1.4, -1.0, -0.6, -0.3, 0.3, 0.6, 1.0, 1.4)  # turns of one joint that are tried first [rad]
 NARROW = 20  # poses per limb and generation
-GENERATIONS = (0.35, 0.2, 0.1)  # standard deviation of the turns [rad]
-CHOSEN = 3  # joints that are refined
-SWEEPS = 3  # times that all of this is repeated, from the best so far
+GENERATIONS = (0.2, 0.1)  # standard deviation of the turns [rad]
+SUSPECTS = 5  # limbs that are turned
+EACH = 2  # poses of one limb that are refined
+POOL = 12  # the cheapest of a limb, from which they are taken
+APART = 0.4  # least difference between them [rad]
+WIDE = 0.5  # standard deviation of the turns of a limb's joints together [rad]
 EVIDENCE = 1000.0  # how much a frame's pixels weigh against the priors: an unexplained mask costs this much
-WORTH = 5.0  # least gain of a sweep that is worth another
 
 
 @dataclass(frozen=True)
@@ -32,13 +35,16 @@ class Limb:
 
     joint: int
     chain: tuple[int, ...]  # the joint and up to two below it
+    length: float  # from the joint to the farthest that hangs on it [m]
 
 
-def limbs_of(skeleton: Skeleton, weights: np.ndarray, areas: np.ndarray, most: int = 20) -> list[Limb]:
+def limbs_of(
+    skeleton: Skeleton, vertices: np.ndarray, weights: np.ndarray, areas: np.ndarray, most: int = 24
+) -> list[Limb]:
     """Joints worth turning, larger parts of the body first.
 
-    weights [V, J], areas [V] of the surface around each vertex, sum 1. A joint counts when at least 0.7 % of the surface
-    hangs on it, and less than on its parent.
+    vertices [V, 3] at rest, weights [V, J], areas [V] of the surface around each vertex, sum 1. A joint counts when at
+    least 0.7 % of the surface hangs on it, and less than on its parent.
     """
     own = np.asarray(weights, np.float64).T @ areas
     part = skeleton.below @ own
@@ -53,8 +59,17 @@ def limbs_of(skeleton: Skeleton, weights: np.ndarray, areas: np.ndarray, most: i
             if not below:
                 break
             chain.append(int(max(below, key=lambda c: part[c])))
-        limbs.append(Limb(joint, tuple(chain)))
+        carried = np.asarray(weights) @ skeleton.below[joint] > 0.5
+        head = np.linalg.inv(skeleton.inverse_rest[joint])[:3, 3]
+        length = np.linalg.norm(vertices[carried] - head, axis=1).max() if carried.any() else 0.0
+        limbs.append(Limb(joint, tuple(chain), float(length)))
     return limbs[:most]
+
+
+def _turn(pose: Pose, other: Pose) -> float:
+    """The largest turn of a joint between two poses [rad]."""
+    turns = matrix_to_axis_angle(np.swapaxes(pose.rotations, -1, -2) @ other.rotations)
+    return float(np.linalg.norm(turns, axis=1).max())
 
 
 class Search:
@@ -106,46 +121,67 @@ class Search:
         bent = (matrix_to_axis_angle(rotations) ** 2).sum((1, 2)) / self.rest**2
         return EVIDENCE * data + 0.5 * far + 0.5 * bent
 
-    def improve(self, frame: int, pose: Pose, expected: Pose, seed: int) -> tuple[Pose, float, float]:
-        """Search around a pose.
+    def improve(self, frame: int, starts: list[Pose], expected: Pose, seed: int) -> list[Pose]:
+        """Other poses of the limbs around which a frame is least explained, the cheapest first (priors included).
 
-        Returns:
-            The best pose, its cost and the start's cost (with priors).
+        They are starts for an optimiser: a turn that leads to a better pose need not be better itself.
         """
         rng = np.random.default_rng((seed, frame))
-        start = least = float(self.costs(frame, [pose], expected)[0])
-        best = pose
-        for _ in range(SWEEPS):
-            found, cost = self._sweep(frame, best, least, expected, rng)
-            gain, best, least = least - cost, found, cost
-            if gain < WORTH:
-                break
-        return best, least, start
+        found: list[tuple[float, Pose]] = []
+        for index in self._suspects(frame, starts[0]):
+            limb = self.limbs[index]
+            tried: list[tuple[float, Pose]] = []
+            for start in starts:
+                samples = np.concatenate(
+                    [self._turned(frame, start, limb), self._sampled(start.rotations, limb, WIDE, NARROW, rng)]
+                )
+                rotations, shifts = self._carried(start, samples)
+                costs = self._cost(frame, rotations, shifts, expected.rotations)
+                tried += [(float(costs[k]), Pose(rotations[k], shifts[k])) for k in np.argsort(costs)[:POOL]]
+            tried.sort(key=lambda item: item[0])
+            kept: list[Pose] = [starts[0]]
+            for cost, pose in tried:
+                if all(_turn(pose, other) > APART for other in kept):
+                    kept.append(pose)
+                    found.append(self._evolved(frame, limb, pose, cost, expected, rng))
+                if len(kept) > EACH:
+                    break
+        found.sort(key=lambda item: item[0])
+        return [pose for _, pose in found]
 
-    def _sweep(
-        self, frame: int, pose: Pose, least: float, expected: Pose, rng: np.random.Generator
-    ) -> tuple[Pose, float]:
-        """Turn each joint on its own about the camera's axes; refine the best of them with what hangs on it."""
-        turned = self._turned(frame, pose)
-        costs = self._cost(frame, *self._carried(pose, turned), expected.rotations).reshape(len(self.limbs), -1)
-        best, order = pose, np.argsort(costs.min(1), kind="stable")
-        turned = turned.reshape(*costs.shape, *pose.rotations.shape)
-        for index in order[:CHOSEN]:
-            limb, place = self.limbs[index], int(np.argmin(costs[index]))
-            start = best.rotations.copy()
-            start[limb.joint] = turned[index, place, limb.joint]
-            rotations, shifts = self._carried(best, start[None])
-            local = Pose(rotations[0], shifts[0])
-            low = float(self.costs(frame, [local], expected)[0])
-            for size in GENERATIONS:
-                rotations, shifts = self._carried(local, self._sampled(local.rotations, limb, size, NARROW, rng))
-                tried = self._cost(frame, rotations, shifts, expected.rotations)
-                if tried.min() < low:
-                    place, low = int(np.argmin(tried)), float(tried.min())
-                    local = Pose(rotations[place], shifts[place])
-            if low < least:
-                best, least = local, low
-        return best.copy(), least
+    def _suspects(self, frame: int, pose: Pose) -> list[int]:
+        """Limbs within whose reach most is unexplained, for the surface they could cover."""
+        transforms = self.skeleton.many_transforms(pose.rotations[None], pose.translations[None])[0]
+        excess, corner = self.scorer.unexplained(frame, transforms)
+        mask = self.scorer.masks[frame][
+            corner[1] : corner[1] + excess.shape[0], corner[0] : corner[0] + excess.shape[1]
+        ]
+        body = (mask > 0.5) | (excess > 0.5)
+        excess = np.where(body, excess - np.median(excess[mask > 0.5]) if (mask > 0.5).any() else excess, 0.0)
+        world, _ = self.skeleton.posed(pose)
+        heads = world[[limb.joint for limb in self.limbs], :3, 3]
+        pixels, depth = project(self.scorer.camera.at([frame]), heads[None])
+        y, x = np.nonzero(body)
+        values = excess[y, x]
+        scores = np.zeros(len(self.limbs))
+        for index, limb in enumerate(self.limbs):
+            reach = max(limb.length * float(self.scorer.camera.focal[frame]) / float(depth[0, index]), 2.0)
+            away = np.hypot(x + corner[0] + 0.5 - pixels[0, index, 0], y + corner[1] + 0.5 - pixels[0, index, 1])
+            near = away <= 1.1 * reach
+            scores[index] = max(float(values[near].sum()), 0.0) / np.sqrt(max(int(near.sum()), 20))
+        return [int(index) for index in np.argsort(-scores, kind="stable")[:SUSPECTS]]
+
+    def _evolved(
+        self, frame: int, limb: Limb, pose: Pose, cost: float, expected: Pose, rng: np.random.Generator
+    ) -> tuple[float, Pose]:
+        """Turn a limb and what hangs on it by shrinking random steps."""
+        for size in GENERATIONS:
+            rotations, shifts = self._carried(pose, self._sampled(pose.rotations, limb, size, NARROW, rng))
+            tried = self._cost(frame, rotations, shifts, expected.rotations)
+            if tried.min() < cost:
+                place, cost = int(np.argmin(tried)), float(tried.min())
+                pose = Pose(rotations[place], shifts[place])
+        return cost, pose
 
     def _carried(self, pose: Pose, rotations: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Poses near ``pose`` with other rotations [M, J, 3, 3]: loose joints go along with what they touch.
@@ -166,18 +202,14 @@ class Search:
             rotations[:, joint], shifts[:, joint] = delta[:, :3, :3], delta[:, :3, 3]
         return rotations, shifts
 
-    def _turned(self, frame: int, pose: Pose) -> np.ndarray:
-        """Poses in which one joint turns about one of the camera's axes. [limbs * 3 * angles, J, 3, 3]"""
+    def _turned(self, frame: int, pose: Pose, limb: Limb) -> np.ndarray:
+        """Rotations of poses in which a joint turns about its own axes or the line of sight. [4 * angles, J, 3, 3]"""
         world, _ = self.skeleton.posed(pose)
-        axes = self.scorer.camera.world_to_camera[frame, :3, :3]
-        result = np.repeat(pose.rotations[None], len(self.limbs) * 3 * len(ANGLES), axis=0)
-        place = 0
-        for limb in self.limbs:
-            local = axes @ world[limb.joint, :3, :3]  # rows: the camera's axes in the joint's frame
-            turns = (local[:, None, :] * np.array(ANGLES)[None, :, None]).reshape(-1, 3)
-            piece = slice(place, place + len(turns))
-            result[piece, limb.joint] = pose.rotations[limb.joint] @ axis_angle_to_matrix(turns)
-            place += len(turns)
+        sight = self.scorer.camera.world_to_camera[frame, 2, :3]
+        axes = np.concatenate([np.eye(3), sight[None] @ world[limb.joint, :3, :3]])
+        turns = (axes[:, None, :] * np.array(ANGLES)[None, :, None]).reshape(-1, 3)
+        result = np.repeat(pose.rotations[None], len(turns), axis=0)
+        result[:, limb.joint] = pose.rotations[limb.joint] @ axis_angle_to_matrix(turns)
         return result
 
     @staticmethod
