@@ -51,8 +51,8 @@ def test_gradients_improve_their_own_loss(twin) -> None:
     weights, curves = result.residuals["weights"], result.residuals["curves"]
     total = [sum(weights[name] * curves[name][k] for name in weights) for k in (0, -1)]
     assert total[1] < total[0]
-    # Self-calibration: at the start every term is its ratio of the rgb term.
-    assert weights["mask"] * curves["mask"][0] == pytest.approx(curves["rgb"][0], rel=0.02)
+    # Self-calibration: at the start every term is its ratio of the rgb term (0.3 for masks that aren't exact).
+    assert weights["mask"] * curves["mask"][0] == pytest.approx(0.3 * curves["rgb"][0], rel=0.02)
     assert _error(character, rig, vertices, result.motion).max() < 0.04
 
 

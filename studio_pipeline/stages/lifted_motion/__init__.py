@@ -6,8 +6,8 @@ through our differentiable rasterizer then minimise the loss of the paper (rgb, 
 
 Payload: ``motion.{npz,json}``, ``residuals.json``, ``overlay.png`` (clip, lift, difference), ``overlay.mp4``.
 Figures: ``iou_mean``, ``iou_min``, ``track_error_px`` (median), ``rgb_error`` (mean absolute, 0..1), ``iterations``,
-``frames_unseen``. Verdicts: ``finite`` (blocking), ``silhouette`` (mean IoU, blocking below 0.5), ``track_residual``,
-``frames_seen``.
+``frames_unseen``, ``frames_doubted``, ``joints_unseen``. Verdicts: ``finite`` (blocking), ``silhouette`` (mean IoU,
+blocking below 0.5), ``track_residual``, ``frames_seen``, ``frames_explained``.
 """
 
 from __future__ import annotations
@@ -39,15 +39,14 @@ class LiftSettings(Settings):
     speed: float = Field(default=0.5, gt=0.0)  # first differences over frames [rad, or diagonals]
     acceleration: float = Field(default=0.15, gt=0.0)  # second differences
     shift_smoothness: float = Field(default=0.15, gt=0.0)  # factor on both for translations
-    # Refinement by gradients through the renderer
+    # Refinement by gradients through the renderer; weights are ratios to the rgb term at the start
     iterations: int = Field(default=30, ge=0, le=5000)
-    learning_rate: float = Field(default=1e-3, gt=0.0)
     weight_rgb: float = Field(default=1.0, ge=0.0)
-    weight_mask: float = Field(default=1.0, ge=0.0)  # ratios: each term is scaled to this multiple of rgb at the start
-    weight_track: float = Field(default=1.0, ge=0.0)
+    weight_mask: float = Field(default=1.0, ge=0.0)  # of exact masks; of guessed ones 0.3 of it
+    weight_track: float = Field(default=0.02, ge=0.0)  # tracks drift by half a pixel: they are for the start
     weight_depth: float = Field(default=0.8, ge=0.0)
-    weight_smooth: float = Field(default=0.2, ge=0.0)
-    weight_reg: float = Field(default=0.1, ge=0.0)
+    weight_smooth: float = Field(default=0.04, ge=0.0)
+    weight_reg: float = Field(default=0.02, ge=0.0)
     limit_rad: float = Field(default=2.6, gt=0.0)  # rotations beyond this are regularised
     limit_shift: float = Field(default=0.05, gt=0.0)  # non-root translations beyond this, of the diagonal
     renderer: Literal["warp", "pytorch3d"] = "warp"  # what the gradients go through
@@ -69,5 +68,5 @@ STAGE = Stage(
         )
     },
     default="warp",
-    checks=("finite", "silhouette", "track_residual", "frames_seen"),
+    checks=("finite", "silhouette", "track_residual", "frames_seen", "frames_explained"),
 )

@@ -36,6 +36,20 @@ def _verdicts(result: LiftResult, iou: float, track: float | None, size: int, un
             f"{unseen} of {motion.frame_count} frames show no character and are carried by smoothness",
             blocking=False,
         ),
+        _explained(result.residuals.get("frames_doubted", [])),
+    )
+
+
+def _explained(doubted: list[dict[str, float]]) -> Verdict:
+    """Whether all frames can be explained by some pose."""
+    listed = ", ".join(f"{item['frame']} ({100 * item['explained']:.0f} %)" for item in doubted[:8])
+    more = f" and {len(doubted) - 8} more" if len(doubted) > 8 else ""
+    message = f"indices that no pose explains as well as the others, and count for less: {listed}{more}"
+    return Verdict(
+        "frames_explained",
+        not doubted,
+        message if doubted else "every frame is explained about as well as the others",
+        blocking=False,
     )
 
 
@@ -62,6 +76,8 @@ def run(context: StageContext) -> StageResult:
         "rgb_error": result.residuals["rgb_error"],
         "iterations": int(result.residuals.get("iterations", 0)),
         "frames_unseen": unseen,
+        "frames_doubted": len(result.residuals.get("frames_doubted", [])),
+        "joints_unseen": len(result.residuals["joints_unseen"]),
     }
     if track is not None:
         figures["track_error_px"] = round(track, 3)

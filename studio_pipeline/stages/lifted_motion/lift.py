@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +15,14 @@ from studio_pipeline.schema.clip import Clip
 from studio_pipeline.schema.errors import InputError
 from studio_pipeline.schema.records import CameraPath, Character, Motion, Observations, Rig
 from studio_pipeline.stages.lifted_motion import LiftSettings
+from studio_pipeline.stages.lifted_motion.views import View
 
 if TYPE_CHECKING:
     from studio_pipeline.stages.lifted_motion.synthesis import Fitter
 
 __all__ = ["LiftResult", "lift", "measure"]
+
+CARRIED = 0.2  # skin weight that makes a vertex a joint's own
 
 
 @dataclass(frozen=True)
@@ -35,25 +38,28 @@ def _silent(fraction: float, message: str = "") -> None:
     """Progress sink of a lift that nobody watches."""
 
 
-def _checked(character: Character, rig: Rig, camera: CameraPath, clip: Clip, observations: Observations) -> None:
-    frames = clip.frame_count
+def _checked(character: Character, rig: Rig, view: View, name: str, frames: int) -> None:
+    camera, clip, observations = view.camera, view.clip, view.observations
     if len(rig.weights) != len(character.vertices):
         raise InputError(
             f"weighs {len(rig.weights)} vertices, the character has {len(character.vertices)}", where="rig"
         )
+    if clip.frame_count != frames:
+        raise InputError(f"has {clip.frame_count} frames, the shot has {frames}", where=f"{name}clip")
     if camera.frame_count != frames or (camera.width, camera.height) != clip.size:
-        raise InputError("differs from the clip in length or size", where="canonical_view")
+        raise InputError("differs from the clip in length or size", where=f"{name}canonical_view")
     if len(observations.masks) != frames or observations.masks.shape[1:] != clip.frames.shape[1:3]:
-        raise InputError("differ from the clip in length or size", where="observations")
+        raise InputError("differ from the clip in length or size", where=f"{name}observations")
 
 
 def measure(
-    character: Character, camera: CameraPath, observations: Observations, vertices: np.ndarray
+    character: Character, camera: CameraPath, observations: Observations, vertices: np.ndarray, face_ids: np.ndarray
 ) -> dict[str, list[float | None]]:
-    """Per frame: silhouette IoU against the mask and median track error [px]; None where nothing was seen."""
-    from studio_pipeline.render.raster import rasterize
+    """Per frame: silhouette IoU against the mask and median track error [px]; None where nothing was seen.
 
-    covered = rasterize(vertices.astype(np.float32), character.faces, camera).face_ids >= 0
+    vertices [T, V, 3]; face_ids [T, H, W] of the same, rasterised.
+    """
+    covered = face_ids >= 0
     points = (vertices[:, character.faces[observations.track_faces]] * observations.track_barycentrics[..., None]).sum(
         2
     )
@@ -76,6 +82,7 @@ def lift(
     observations: Observations,
     settings: LiftSettings,
     progress: Callable[..., None] = _silent,
+    views: Sequence[View] = (),
 ) -> LiftResult:
     """Fit joint motion of a rigged character to a clip whose index 0 shows the rest pose.
 
@@ -87,31 +94,77 @@ def lift(
         observations: Masks, tracks and depth of the clip. Frames with an empty mask are carried by smoothness.
         settings: See `LiftSettings`.
         progress: Told the fraction done and a word.
+        views: Other clips of the same motion, from other cameras.
 
     Raises:
         InputError: The records don't belong together.
     """
     import torch
 
-    from studio_pipeline.stages.lifted_motion.refine import refine
     from studio_pipeline.stages.lifted_motion.synthesis import Fitter
 
-    _checked(character, rig, camera, clip, observations)
     torch.manual_seed(0)
-    fitter = Fitter(character, rig, camera, clip, observations, settings)
-    rotations, translations = _synthesised(fitter, progress)
-    backgrounds = np.stack([frame.background for frame in fitter.frames])
-    residuals: dict[str, Any] = {"rounds": settings.rounds_first + settings.rounds_all}
+    everything = (View(camera=camera, clip=clip, observations=observations), *views)
+    for number, view in enumerate(everything):
+        _checked(character, rig, view, f"view {number}: " if number else "", clip.frame_count)
+    fitters = [Fitter(character, rig, v.camera, v.clip, v.observations, settings) for v in everything]
+    fitter = fitters[0]
+    for other in fitters[1:]:
+        fitter.join(other)
+    residuals: dict[str, Any] = {"rounds": 0}
+    if "start" in settings.without:
+        rotations, translations = _at_rest(rig.joint_count, clip.frame_count)
+    else:
+        rotations, translations = _synthesised(fitter, progress)
+        residuals["rounds"] = settings.rounds_first + settings.rounds_all
     if settings.iterations and clip.frame_count > 1:
-        refined = refine(
-            character, rig, camera, clip, observations, (rotations, translations), backgrounds,
-            fitter.appearance.light, settings, lambda done: progress(0.65 + 0.3 * done, "gradients"),
-        )  # fmt: skip
-        rotations, translations = refined.rotations, refined.translations
-        residuals |= {"weights": refined.weights, "curves": refined.curves, "iterations": refined.iterations}
+        rotations, translations = _refined(
+            fitters, everything, (rotations, translations), settings, progress, residuals
+        )
     rotations = matrix_to_sixd(sixd_to_matrix(rotations)).astype(np.float32)
     motion = Motion(rotations=rotations, translations=translations, fps=clip.fps, first_frame=clip.first_frame)
     return _shown(fitter, clip, observations, motion, residuals)
+
+
+def _at_rest(joints: int, frames: int) -> tuple[np.ndarray, np.ndarray]:
+    rotations = np.tile(np.eye(3)[:, :2].T.ravel(), (frames, joints, 1)).astype(np.float32)
+    return rotations, np.zeros((frames, joints, 3), np.float32)
+
+
+def _refined(
+    fitters: Sequence[Fitter],
+    views: Sequence[View],
+    start: tuple[np.ndarray, np.ndarray],
+    settings: LiftSettings,
+    progress: Callable[..., None],
+    residuals: dict[str, Any],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rotations and translations after the gradient stage; what it says of itself goes to ``residuals``."""
+    from studio_pipeline.stages.lifted_motion.refine import Sight, refine
+
+    sights = [
+        Sight(
+            camera=view.camera,
+            clip=view.clip,
+            observations=view.observations,
+            backgrounds=np.stack([frame.background for frame in fitter.frames]),
+            light=fitter.appearance.light,
+        )
+        for view, fitter in zip(views, fitters, strict=True)
+    ]
+    first = fitters[0]
+    refined = refine(
+        first.character, first.rig, sights, start, first.priors, settings,
+        lambda done: progress(0.65 + 0.25 * done, "gradients"),
+    )  # fmt: skip
+    residuals |= {
+        "weights": refined.weights,
+        "curves": refined.curves,
+        "iterations": refined.iterations,
+        "explained": refined.explained,
+        "frames_doubted": [{"frame": index, "explained": share} for index, share in refined.doubted.items()],
+    }
+    return refined.rotations, refined.translations
 
 
 def _synthesised(fitter: Fitter, progress: Callable[..., None]) -> tuple[np.ndarray, np.ndarray]:
@@ -131,10 +184,28 @@ def _shown(
     vertices = pose_vertices(fitter.character.vertices, fitter.rig.weights, transforms)
     backgrounds = [frame.background for frame in fitter.frames]
     pictures = np.stack([fitter.appearance.render(v, i, backgrounds[i]).image for i, v in enumerate(vertices)])
-    residuals["frames"] = measure(fitter.character, fitter.camera, observations, vertices)
+    face_ids = _ids(fitter.character, fitter.camera, vertices)
+    residuals["frames"] = measure(fitter.character, fitter.camera, observations, vertices, face_ids)
+    visible = [face_ids, *(_ids(fitter.character, view.camera, vertices) for view in fitter.views)]
+    residuals["joints_unseen"] = _unseen(fitter.character, fitter.rig, visible)
     residuals["frames_unseen"] = [i for i, mask in enumerate(observations.masks > 127) if not mask.any()]
     residuals["rgb_error"] = _colour_error(pictures, clip, observations)
     return LiftResult(motion, residuals, pictures)
+
+
+def _ids(character: Character, camera: CameraPath, vertices: np.ndarray) -> np.ndarray:
+    from studio_pipeline.render.raster import rasterize
+
+    return rasterize(vertices.astype(np.float32), character.faces, camera).face_ids
+
+
+def _unseen(character: Character, rig: Rig, pictures: Sequence[np.ndarray]) -> list[str]:
+    """Joints that carry skin of which no frame of any view (face ids [T, H, W]) shows anything."""
+    faces = np.unique(np.concatenate([np.unique(ids) for ids in pictures]))
+    seen = np.unique(character.faces[faces[faces >= 0]])
+    carried = rig.weights > CARRIED
+    lost = carried.any(0) & ~carried[seen].any(0)
+    return [rig.names[joint] for joint in np.flatnonzero(lost)]
 
 
 def _colour_error(pictures: np.ndarray, clip: Clip, observations: Observations) -> float:

@@ -1,6 +1,7 @@
-"""Gradient descent through the differentiable rasterizer on the loss of AniMimic's first stage.
+"""Gradients through a differentiable renderer, on the terms of AniMimic's first stage.
 
-Terms: rgb, mask, track, depth, smooth, reg; at the start each is scaled to its ratio of the rgb term.
+Terms: rgb, mask, track, depth, smooth, reg; at the start each is scaled to its ratio of the rgb term (see `losses`, and
+`descent` for the minimiser). Several views of one motion share their poses and their weights.
 """
 
 from __future__ import annotations
@@ -11,18 +12,26 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from studio_pipeline.media.srgb import srgb_to_linear
-from studio_pipeline.render.differentiable import RenderMesh, project_points, render
-from studio_pipeline.schema.clip import Clip
-from studio_pipeline.schema.records import CameraPath, Character, Observations, Rig
+from studio_pipeline.geometry.rotations import matrix_to_sixd, sixd_to_matrix
+from studio_pipeline.render.backends import renderer
+from studio_pipeline.render.differentiable import RenderMesh
+from studio_pipeline.schema.records import Character, Rig
 from studio_pipeline.stages.lifted_motion import LiftSettings
-from studio_pipeline.stages.lifted_motion.kinematics import torch_vertices
+from studio_pipeline.stages.lifted_motion.descent import Chart, Metric, minimise
+from studio_pipeline.stages.lifted_motion.kinematics import Pose, torch_vertices
+from studio_pipeline.stages.lifted_motion.losses import SIGMA_PX, Sight, SightLoss, motion_terms
+from studio_pipeline.stages.lifted_motion.priors import Priors
 
-__all__ = ["Refinement", "refine"]
+__all__ = ["TERMS", "Refinement", "Sight", "refine"]
 
-SIGMA_PX = 0.7
-ROUND = 0.01  # below this an error counts as its square: absolute values have no gradient at zero
-CURVE = 10  # iterations between kept values
+TERMS = ("rgb", "mask", "track", "depth", "smooth", "reg")
+FLOORS = {"rgb": 0.002, "mask": 0.005, "track": 0.2, "depth": 0.001, "smooth": 1.0, "reg": 1.0}
+"""Least values that a term is scaled by: a motion that starts at rest is no reason to hold it there."""
+GUESSED_MASKS = 0.3  # colour segmentation is off by a tenth to half a pixel everywhere; alpha is exact
+FIRST_PX = 0.3  # how far the first step moves the surface
+ALONE = 10  # times the iterations when there is no Gauss-Newton start
+WIDE_PX = 1.5  # softness of the outlines for most of those
+WIDE = {"mask": 1.0, "track": 1.0}  # ratios meanwhile, as in the paper
 
 
 @dataclass(frozen=True)
@@ -31,132 +40,99 @@ class Refinement:
 
     rotations: np.ndarray  # [T, J, 6]
     translations: np.ndarray  # [T, J, 3]
-    weights: dict[str, float]  # calibrated weight of each term
-    curves: dict[str, list[float]]  # unweighted terms, every `CURVE` iterations and at the end
+    weights: dict[str, float]  # calibrated weight of each term, zero where it is left out
+    curves: dict[str, list[float]]  # unweighted terms at each accepted step, those left out too
     iterations: int
+    explained: list[float | None]  # share of the character that the start explains, per frame, first view
+    doubted: dict[int, float]  # frames that were weighed down as a whole, with that share
 
 
-def _absolute(value: torch.Tensor, rounding: float = ROUND) -> torch.Tensor:
-    return torch.sqrt(value * value + rounding * rounding) - rounding
-
-
-class _Loss:
-    """The terms of the loss at given joint deltas."""
+class _Problem:
+    """The loss as a function of the place in a chart."""
 
     def __init__(
         self,
         character: Character,
         rig: Rig,
-        camera: CameraPath,
-        clip: Clip,
-        observations: Observations,
-        backgrounds: np.ndarray,
-        light: np.ndarray,
+        sights: Sequence[Sight],
+        poses: list[Pose],
+        priors: Priors,
         settings: LiftSettings,
     ) -> None:
-        self.character, self.rig, self.camera, self.settings = character, rig, camera, settings
-        self.mesh = RenderMesh.from_character(character)
-        self.light = torch.as_tensor(light, dtype=torch.float32)
-        self.backgrounds = torch.as_tensor(srgb_to_linear(backgrounds / 255.0))
-        self.frames = torch.as_tensor(srgb_to_linear(clip.frames / 255.0))
-        self.masks = torch.as_tensor(observations.masks.astype(np.float32) / 255.0)
-        seen = (observations.masks > 127).any(axis=(1, 2))
-        self.seen = torch.as_tensor(seen.astype(np.float32))[:, None, None]
-        self.share = 1.0 / max(float(self.masks[seen].sum()), 1.0)  # errors per pixel of the character
-        self.tracks = torch.as_tensor(observations.tracks)
-        self.visible = torch.as_tensor(observations.visibility.astype(np.float32))
-        self.corners = torch.as_tensor(character.faces[observations.track_faces].astype(np.int64))
-        self.shares = torch.as_tensor(observations.track_barycentrics)[..., None]
-        self.depth = None
-        if observations.depth is not None and observations.depth_is_metric:
-            self.depth = torch.as_tensor(observations.depth)
+        self.character, self.rig, self.settings, self.priors = character, rig, settings, priors
+        mesh, render = RenderMesh.from_character(character), renderer(settings.renderer)
+        self.sights = [SightLoss(sight, character, mesh, render) for sight in sights]
+        self.guessed = any(sight.observations.sources.get("masks") != "alpha" for sight in sights)
+        self.ratios = {name: self._ratio(name) for name in TERMS}
+        self.chart = Chart(poses)
+        self.weights: dict[str, float] = {}
+        self.curves: dict[str, list[float]] = {}
+        self.last: dict[str, float] = {}
 
-    def terms(self, rotations: torch.Tensor, translations: torch.Tensor) -> dict[str, torch.Tensor]:
-        """The unweighted terms."""
-        vertices = torch_vertices(self.rig, self.character.vertices, rotations, translations)
-        image = render(
-            vertices, self.mesh, self.camera, background=self.backgrounds, sigma=SIGMA_PX, shading=self.light
-        )
-        size = self.character.diagonal
-        points = (vertices[:, self.corners] * self.shares).sum(2)
-        pixels, depth = project_points(points, self.camera)
-        visible = self.visible / self.visible.sum().clamp(min=1.0)
-        gap = _absolute(torch.linalg.vector_norm(pixels - self.tracks, dim=-1), 0.5)
-        terms = {
-            "rgb": (_absolute(image.color - self.frames).mean(-1) * self.seen).sum() * self.share,
-            "mask": (_absolute(image.silhouette - self.masks) * self.seen).sum() * self.share,
-            # A track that drifted must not drag: beyond a few pixels it hardly counts.
-            "track": (visible * 3.0 * torch.log1p(gap / 3.0)).sum(),
-        }
-        if self.depth is not None:
-            terms["depth"] = self._depth(pixels, depth, visible) / size
-        first = vertices[1:] - vertices[:-1]
-        second = first[1:] - first[:-1]
-        terms["smooth"] = (first.square().mean() + (second.square().mean() if len(second) else 0.0)) / size**2
-        terms["reg"] = self._reg(rotations, translations)
-        return terms
+    def vertices(self, place: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Vertices [T, V, 3], rotations [T, J, 3, 3], translations [T, J, 3]."""
+        rotations, translations = self.chart(place)
+        sixd = torch.cat([rotations[..., 0], rotations[..., 1]], dim=-1)
+        return torch_vertices(self.rig, self.character.vertices, sixd, translations), rotations, translations
 
-    def _depth(self, pixels: torch.Tensor, depth: torch.Tensor, visible: torch.Tensor) -> torch.Tensor:
-        assert self.depth is not None
-        frames, height, width = self.depth.shape
-        x = pixels[..., 0].detach().floor().long().clamp(0, width - 1)
-        y = pixels[..., 1].detach().floor().long().clamp(0, height - 1)
-        target = self.depth[torch.arange(frames)[:, None], y, x]
-        known = torch.isfinite(target)
-        error = _absolute(depth - torch.where(known, target, depth.detach()), 1e-3 * self.character.diagonal)
-        reach = 0.05 * self.character.diagonal  # more is another surface
-        return (visible * known * error.clamp(max=reach)).sum()
+    def doubt(self, place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Weigh down what the poses at ``place`` don't explain (see `losses.SightLoss.doubt`); of the first view."""
+        vertices, _, _ = self.vertices(torch.as_tensor(place, dtype=torch.float32))
+        found = [sight.doubt(vertices) for sight in self.sights]
+        return found[0]
 
-    def _reg(self, rotations: torch.Tensor, translations: torch.Tensor) -> torch.Tensor:
-        """What non-root rotations and translations exceed their limits by, and a little pull to rest."""
-        turn = rotations[:, 1:]
-        trace = turn[..., 0] + turn[..., 4]  # two diagonal entries: 2 at rest
-        bound = 2.0 * np.cos(min(self.settings.limit_rad, np.pi))
-        shift = torch.linalg.vector_norm(translations[:, 1:] + 1e-9, dim=-1) / self.character.diagonal
-        over = torch.relu(bound - trace).square().mean() + torch.relu(shift - self.settings.limit_shift).square().mean()
-        return over + 0.01 * (2.0 - trace).mean() + shift.square().mean()
+    def terms(self, place: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The unweighted terms, sums over views."""
+        vertices, rotations, translations = self.vertices(place)
+        terms: dict[str, torch.Tensor] = {}
+        for sight in self.sights:
+            for name, value in sight.terms(vertices).items():
+                terms[name] = terms[name] + value if name in terms else value
+        limits = self.settings.limit_rad, self.settings.limit_shift * self.character.diagonal
+        return terms | motion_terms(rotations, translations, self.priors, limits)
 
+    def widened(self, wide: bool) -> None:
+        """Look farther, as befits a start that explains nothing, or no more."""
+        self.weights = {}
+        self.ratios = {name: self._ratio(name) for name in TERMS}
+        for sight in self.sights:
+            sight.sigma = WIDE_PX if wide else SIGMA_PX
+        if wide:
+            self.ratios |= {name: value for name, value in WIDE.items() if self.ratios[name]}
 
-class _Deltas:
-    """Joint deltas whose index 0 stays as it is; the others are free, shifts in diagonals."""
+    def _ratio(self, name: str) -> float:
+        if name in self.settings.without:
+            return 0.0
+        return getattr(self.settings, f"weight_{name}") * (GUESSED_MASKS if name == "mask" and self.guessed else 1.0)
 
-    def __init__(self, start: tuple[np.ndarray, np.ndarray], size: float) -> None:
-        turns, shifts = (torch.as_tensor(value, dtype=torch.float32) for value in start)
-        self.size, self.rest = size, (turns[:1], shifts[:1])
-        self.free = [turns[1:].clone().requires_grad_(True), (shifts[1:] / size).clone().requires_grad_(True)]
+    def calibrate(self, terms: dict[str, torch.Tensor]) -> None:
+        """Scale each term to its ratio of the rgb term."""
+        anchor = max(terms["rgb"].item(), FLOORS["rgb"])
+        self.weights = {n: self.ratios[n] * anchor / max(value.item(), FLOORS[n]) for n, value in terms.items()}
 
-    def __call__(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Rotations [T, J, 6] and translations [T, J, 3] [m]."""
-        return torch.cat([self.rest[0], self.free[0]]), torch.cat([self.rest[1], self.free[1] * self.size])
+    def evaluate(self, place: np.ndarray) -> tuple[float, np.ndarray]:
+        """The weighted sum and its gradient."""
+        free = torch.as_tensor(place, dtype=torch.float32).requires_grad_(True)
+        terms = self.terms(free)
+        if not self.weights:
+            self.calibrate(terms)
+        total = torch.stack([self.weights[name] * value for name, value in terms.items()]).sum()
+        self.last = {name: round(value.item(), 6) for name, value in terms.items()}
+        (gradient,) = torch.autograd.grad(total, [free])
+        return float(total.item()), gradient.double().numpy()
 
-
-class _Adam:
-    """Kingma and Ba's Adam; `torch.optim` imports seconds' worth of compiler that is not needed here."""
-
-    def __init__(self, values: list[torch.Tensor]) -> None:
-        self.values, self.count = values, 0
-        self.mean = [torch.zeros_like(value) for value in values]
-        self.square = [torch.zeros_like(value) for value in values]
-
-    @torch.no_grad()
-    def step(self, gradients: Sequence[torch.Tensor], rate: float) -> None:
-        self.count += 1
-        for value, gradient, mean, square in zip(self.values, gradients, self.mean, self.square, strict=True):
-            mean.lerp_(gradient, 0.1)
-            square.lerp_(gradient * gradient, 0.001)
-            spread = (square / (1.0 - 0.999**self.count)).sqrt_() + 1e-8
-            value -= rate * mean / (1.0 - 0.9**self.count) / spread
+    def note(self) -> None:
+        """Keep the terms that were evaluated last."""
+        for name, value in self.last.items():
+            self.curves.setdefault(name, []).append(value)
 
 
 def refine(
     character: Character,
     rig: Rig,
-    camera: CameraPath,
-    clip: Clip,
-    observations: Observations,
+    sights: Sequence[Sight],
     start: tuple[np.ndarray, np.ndarray],
-    backgrounds: np.ndarray,
-    light: np.ndarray,
+    priors: Priors,
     settings: LiftSettings,
     progress: Callable[[float], None],
 ) -> Refinement:
@@ -165,47 +141,41 @@ def refine(
     Args:
         character: The character.
         rig: Its rig.
-        camera: T cameras.
-        clip: T frames.
-        observations: What was seen.
+        sights: What each view saw; all of T frames.
         start: Rotations [T, J, 6] and translations [T, J, 3].
-        backgrounds: sRGB 0..255 [T, H, W, 3].
-        light: Spherical harmonics [9, 3] (see `appearance.harmonics`).
-        settings: Weights, learning rate and number of iterations.
+        priors: What Gauss-Newton believes of motion.
+        settings: Weights, number of iterations, renderer.
         progress: Told the fraction done.
     """
-    loss = _Loss(character, rig, camera, clip, observations, backgrounds, light, settings)
-    return _descend(loss, _Deltas(start, character.diagonal), settings, progress)
+    turns = sixd_to_matrix(np.asarray(start[0], np.float64))
+    poses = [Pose(turn, np.asarray(shift, np.float64)) for turn, shift in zip(turns, start[1], strict=True)]
+    problem = _Problem(character, rig, sights, poses, priors, settings)
+    metric = Metric(character, rig, [sight.camera for sight in sights], poses, priors)
+    size = (len(poses) - 1) * 6 * rig.joint_count
+    alone = "start" in settings.without
+    count = settings.iterations * (ALONE if alone else 1)
+    done = 0
 
+    def evaluate(place: np.ndarray) -> tuple[float, np.ndarray]:
+        nonlocal done
+        done += 1
+        progress(min(done / count, 1.0))
+        return problem.evaluate(place)
 
-def _descend(loss: _Loss, deltas: _Deltas, settings: LiftSettings, progress: Callable[[float], None]) -> Refinement:
-    """The best deltas on the way; the first value of each term calibrates its weight."""
-    ratios = {name: getattr(settings, f"weight_{name}") for name in ("rgb", "mask", "track", "depth", "smooth", "reg")}
-    optimiser = _Adam(deltas.free)
-    weights: dict[str, float] = {}
-    curves: dict[str, list[float]] = {}
-    best, kept = float("inf"), deltas()
-    for iteration in range(settings.iterations + 1):
-        terms = loss.terms(*deltas())
-        if not weights:
-            anchor = terms["rgb"].item()
-            weights = {name: ratios[name] * anchor / max(value.item(), 1e-6) for name, value in terms.items()}
-        total = torch.stack([weights[name] * value for name, value in terms.items()]).sum()
-        if total.item() < best:
-            best, kept = total.item(), tuple(value.detach().clone() for value in deltas())
-        if iteration % CURVE == 0 or iteration == settings.iterations:
-            for name, value in terms.items():
-                curves.setdefault(name, []).append(round(value.item(), 6))
-        if iteration == settings.iterations:
-            break
-        gradients = torch.autograd.grad(total, deltas.free)
-        fade = 0.5 + 0.5 * np.cos(np.pi * iteration / settings.iterations)
-        optimiser.step(gradients, settings.learning_rate * fade)
-        progress((iteration + 1) / settings.iterations)
+    place = np.zeros(size)
+    if alone:  # at rest nothing is explained yet, and nothing is to be doubted
+        problem.widened(True)
+        place = minimise(evaluate, metric, place, count - count // 4, FIRST_PX, problem.note)
+        problem.widened(False)
+    shares, doubted = problem.doubt(place)
+    place = minimise(evaluate, metric, place, count // 4 if alone else count, FIRST_PX, problem.note)
+    rotations, translations = problem.chart(torch.as_tensor(place, dtype=torch.float32))
     return Refinement(
-        rotations=kept[0].detach().numpy(),
-        translations=kept[1].detach().numpy(),
-        weights={name: round(value, 6) for name, value in weights.items()},
-        curves=curves,
-        iterations=settings.iterations,
+        rotations=matrix_to_sixd(rotations.numpy()).astype(np.float32),
+        translations=translations.numpy(),
+        weights={name: round(value, 6) for name, value in problem.weights.items()},
+        curves=problem.curves,
+        iterations=done,
+        explained=[round(float(share), 4) if np.isfinite(share) else None for share in shares],
+        doubted={int(index): round(float(shares[index]), 4) for index in np.flatnonzero(doubted)},
     )
