@@ -22,7 +22,9 @@ ANGLES = (-1.4, -1.0, -0.6, -0.3, 0.3, 0.6, 1.0, 1.4)  # turns of one joint that
 NARROW = 20  # poses per limb and generation
 GENERATIONS = (0.2, 0.1)  # standard deviation of the turns [rad]
 SUSPECTS = 5  # limbs that are turned
-EACH = 2  # poses of one limb that are refined
+EACH = 2  # poses of one limb that may be refined
+CHOSEN = 6  # poses that are refined
+HOPELESS = 1.6  # times the first start's cost: other starts beyond it aren't tried
 POOL = 12  # the cheapest of a limb, from which they are taken
 APART = 0.4  # least difference between them [rad]
 WIDE = 0.5  # standard deviation of the turns of a limb's joints together [rad]
@@ -127,27 +129,38 @@ class Search:
         They are starts for an optimiser: a turn that leads to a better pose need not be better itself.
         """
         rng = np.random.default_rng((seed, frame))
-        found: list[tuple[float, Pose]] = []
+        data = self.data(frame, starts)
+        starts = [start for start, cost in zip(starts, data, strict=True) if cost <= HOPELESS * data[0]]
+        found: list[tuple[float, int, Pose]] = []
         for index in self._suspects(frame, starts[0]):
-            limb = self.limbs[index]
-            tried: list[tuple[float, Pose]] = []
-            for start in starts:
-                samples = np.concatenate(
-                    [self._turned(frame, start, limb), self._sampled(start.rotations, limb, WIDE, NARROW, rng)]
-                )
-                rotations, shifts = self._carried(start, samples)
-                costs = self._cost(frame, rotations, shifts, expected.rotations)
-                tried += [(float(costs[k]), Pose(rotations[k], shifts[k])) for k in np.argsort(costs)[:POOL]]
-            tried.sort(key=lambda item: item[0])
-            kept: list[Pose] = [starts[0]]
-            for cost, pose in tried:
-                if all(_turn(pose, other) > APART for other in kept):
-                    kept.append(pose)
-                    found.append(self._evolved(frame, limb, pose, cost, expected, rng))
-                if len(kept) > EACH:
-                    break
+            found += self._spread(frame, index, starts, expected, rng)
         found.sort(key=lambda item: item[0])
-        return [pose for _, pose in found]
+        evolved = [
+            self._evolved(frame, self.limbs[index], pose, cost, expected, rng) for cost, index, pose in found[:CHOSEN]
+        ]
+        evolved.sort(key=lambda item: item[0])
+        return [pose for _, pose in evolved]
+
+    def _spread(
+        self, frame: int, index: int, starts: list[Pose], expected: Pose, rng: np.random.Generator
+    ) -> list[tuple[float, int, Pose]]:
+        """The cheapest turns of a limb that are far from each other and from the first start: cost, limb, pose."""
+        limb, tried = self.limbs[index], []
+        for start in starts:
+            samples = np.concatenate(
+                [self._turned(frame, start, limb), self._sampled(start.rotations, limb, WIDE, NARROW, rng)]
+            )
+            rotations, shifts = self._carried(start, samples)
+            costs = self._cost(frame, rotations, shifts, expected.rotations)
+            tried += [(float(costs[k]), Pose(rotations[k], shifts[k])) for k in np.argsort(costs)[:POOL]]
+        tried.sort(key=lambda item: item[0])
+        kept: list[Pose] = [starts[0]]
+        spread = []
+        for cost, pose in tried:
+            if len(spread) < EACH and all(_turn(pose, other) > APART for other in kept):
+                kept.append(pose)
+                spread.append((cost, index, pose))
+        return spread
 
     def _suspects(self, frame: int, pose: Pose) -> list[int]:
         """Limbs within whose reach most is unexplained, for the surface they could cover."""

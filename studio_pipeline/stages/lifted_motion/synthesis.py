@@ -42,10 +42,10 @@ __all__ = ["Fitter", "Round"]
 MARGIN = 5  # [px] between the mask and what is taken for background
 COASTING = 0.7  # share of the last step that is expected again
 WORSE = 1.2  # times what index 0 leaves unexplained: a frame below it needs no search
-LOST = 1.7  # the same: above it, a search every time; between them, where it got worse than in the last frame
-MOST_SEARCHES = 0.5  # of all, per frame of the clip
+LOST = 1.5  # the same: above it, a search every time; between them, where it got worse than in the last frame
+MOST_SEARCHES = 1.25  # of all, per frame of the clip
 TRIES = 2  # searches of one frame
-POLISHED = 8  # poses of a search that are aligned
+POLISHED = 6  # poses of a search that are aligned
 LONGEST_TURN = 0.6  # of one step [rad]
 ALIGNED = (2.0, 1.5, 1.0)  # blurs of the rounds of direct alignment [px]
 DAMPING = 1e-3
@@ -468,14 +468,19 @@ class Fitter:
     def _looked_back(self, poses: list[Pose]) -> list[Pose]:
         """A limb found again late was somewhere before: start bad frames from the frames after them."""
         for index in range(len(poses) - 2, 0, -1):
-            if self.frames[index].contour is None or self._explained(index, poses[index]) < WORSE:
+            if self.frames[index].contour is None:
                 continue
-            after = poses[index + 1]
+            now, after = self._explained(index, poses[index]), poses[index + 1]
+            if now < WORSE:
+                continue
             turn = np.linalg.norm(Priors.between(after, poses[index]).reshape(2, -1, 3)[0], axis=1).max()
-            if self._explained(index + 1, after) > 0.97 * self._explained(index, poses[index]) and turn < 0.5:
+            if self._explained(index + 1, after) > 0.97 * now and turn < 0.5:
                 continue
             further = poses[min(index + 2, len(poses) - 1)]
-            other = self._polished(index, after.moved(COASTING * Priors.between(further, after)))
+            expected = after.moved(COASTING * Priors.between(further, after))
+            other = self._polished(index, expected)
+            if self._explained(index, other) > LOST:
+                other, _ = self._found_again(index, other, expected, 1.0)
             costs = self.search.costs(index, [poses[index], other], after)
             if costs[1] < costs[0]:
                 poses[index] = other
