@@ -28,7 +28,7 @@ __all__ = [
 
 wp.set_module_options({"enable_backward": False, "fuse_fp": True})
 
-LANES = 8
+LANES = 8  # `total` and `most` halve it three times
 Lanes = wp.types.vector(length=LANES, dtype=wp.float32)
 LongLanes = wp.types.vector(length=LANES, dtype=wp.int64)
 MOST = 40.0  # one face counts for at most exp(-40)
