@@ -6,8 +6,9 @@ through our differentiable rasterizer then minimise the loss of the paper (rgb, 
 
 Payload: ``motion.{npz,json}``, ``residuals.json``, ``overlay.png`` (clip, lift, difference), ``overlay.mp4``.
 Figures: ``iou_mean``, ``iou_min``, ``track_error_px`` (median), ``rgb_error`` (mean absolute, 0..1), ``iterations``,
-``frames_unseen``, ``frames_doubted``, ``joints_unseen``. Verdicts: ``finite`` (blocking), ``silhouette`` (mean IoU,
-blocking below 0.5), ``track_residual``, ``frames_seen``, ``frames_explained``.
+``frames_unseen``, ``frames_doubted``, ``joints_unseen``, ``contacts``, ``foot_slide_mm`` (the farthest that a
+planted point still slides). Verdicts: ``finite`` (blocking), ``silhouette`` (mean IoU, blocking below 0.5),
+``track_residual``, ``frames_seen``, ``frames_explained``.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ class LiftSettings(Settings):
     limit_rad: float = Field(default=2.6, gt=0.0)  # rotations beyond this are regularised
     limit_shift: float = Field(default=0.05, gt=0.0)  # non-root translations beyond this, of the diagonal
     renderer: Literal["warp", "pytorch3d"] = "warp"  # what the gradients go through
+    contacts: bool = True  # feet that are planted in the clip don't slide
     # Terms that are left out, of both solvers: for ablation. "start": no Gauss-Newton; the gradients start at rest.
     without: tuple[Literal["rgb", "mask", "track", "depth", "smooth", "start"], ...] = ()
 

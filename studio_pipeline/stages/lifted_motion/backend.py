@@ -79,6 +79,9 @@ def run(context: StageContext) -> StageResult:
         "frames_doubted": len(result.residuals.get("frames_doubted", [])),
         "joints_unseen": len(result.residuals["joints_unseen"]),
     }
+    if contacts := result.residuals.get("contacts"):
+        figures["contacts"] = len(contacts)
+        figures["foot_slide_mm"] = max(item["slide_after_mm"] for item in contacts)
     if track is not None:
         figures["track_error_px"] = round(track, 3)
     return StageResult(

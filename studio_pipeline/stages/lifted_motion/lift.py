@@ -122,6 +122,9 @@ def lift(
             fitters, everything, (rotations, translations), settings, progress, residuals
         )
     rotations = matrix_to_sixd(sixd_to_matrix(rotations)).astype(np.float32)
+    if settings.contacts:
+        progress(0.92, "contacts")
+        rotations, translations = _planted(fitter, everything, rotations, translations, residuals)
     motion = Motion(rotations=rotations, translations=translations, fps=clip.fps, first_frame=clip.first_frame)
     return _shown(fitter, clip, observations, motion, residuals)
 
@@ -174,6 +177,43 @@ def _synthesised(fitter: Fitter, progress: Callable[..., None]) -> tuple[np.ndar
         poses = fitter.together(poses, lambda done: progress(0.45 + 0.2 * done, "all frames"))
     rotations = np.stack([matrix_to_sixd(pose.rotations) for pose in poses]).astype(np.float32)
     return rotations, np.stack([pose.translations for pose in poses]).astype(np.float32)
+
+
+def _planted(
+    fitter: Fitter,
+    views: Sequence[View],
+    rotations: np.ndarray,
+    translations: np.ndarray,
+    residuals: dict[str, Any],
+) -> tuple[np.ndarray, np.ndarray]:
+    """The motion with planted feet held; which ones goes to ``residuals``."""
+    from studio_pipeline.stages.lifted_motion.contact import find_contacts, hold_contacts
+    from studio_pipeline.stages.lifted_motion.kinematics import Pose
+
+    turns = sixd_to_matrix(rotations.astype(np.float64))
+    poses = [Pose(turn, shift) for turn, shift in zip(turns, translations.astype(np.float64), strict=True)]
+    vertices = np.stack([fitter.vertices_of(pose) for pose in poses])
+    cameras = [view.camera for view in views]
+    character, rig = fitter.character, fitter.rig
+    contacts = find_contacts(character, rig, cameras, vertices)
+    held, told = hold_contacts(character, rig, cameras, poses, fitter.seams, contacts)
+    residuals["contacts"] = [
+        {
+            "joint": rig.names[contact.joint],
+            "first": contact.first,
+            "last": contact.last,
+            "held": contact.held,
+            "slide_before_mm": round(1e3 * contact.before_m, 2),
+            "slide_after_mm": round(1e3 * contact.after_m, 2),
+            "slide_before_percent": round(100.0 * contact.before_m / character.height_m, 3),
+            "slide_after_percent": round(100.0 * contact.after_m / character.height_m, 3),
+        }
+        for contact in told
+    ]
+    if not any(contact.held for contact in told):
+        return rotations, translations
+    turned = np.stack([matrix_to_sixd(pose.rotations) for pose in held]).astype(np.float32)
+    return turned, np.stack([pose.translations for pose in held]).astype(np.float32)
 
 
 def _shown(
