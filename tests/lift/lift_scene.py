@@ -85,11 +85,13 @@ def posed(character: Character, rig: Rig, motion: Motion) -> np.ndarray:
     return pose_vertices(character.vertices, rig.weights, skinning_transforms(rig, motion))
 
 
-def filmed(character: Character, vertices: np.ndarray, size: int) -> tuple[CameraPath, Clip, np.ndarray]:
+def filmed(
+    character: Character, vertices: np.ndarray, size: int, azimuth: float = 0.2
+) -> tuple[CameraPath, Clip, np.ndarray]:
     """Camera, clip (unlit, four samples a pixel, with noise) and coverage [T, H, W] 0..1."""
     import cv2
 
-    view = frame_points(vertices.reshape(-1, 3), width=size, height=size, azimuth=0.2, elevation=0.1, fill=0.8)
+    view = frame_points(vertices.reshape(-1, 3), width=size, height=size, azimuth=azimuth, elevation=0.1, fill=0.8)
     camera = view.at(np.zeros(len(vertices), dtype=int))
     raster = rasterize(vertices, character.faces, camera.resized(4 * size, 4 * size))
     rng = np.random.default_rng(0)

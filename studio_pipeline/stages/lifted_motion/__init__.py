@@ -17,7 +17,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from studio_pipeline.stages.base import Backend, Settings, Stage
+from studio_pipeline.stages.base import Backend, InputFile, Settings, Stage
 
 __all__ = ["STAGE", "LiftSettings"]
 
@@ -51,6 +51,7 @@ class LiftSettings(Settings):
     limit_rad: float = Field(default=2.6, gt=0.0)  # rotations beyond this are regularised
     limit_shift: float = Field(default=0.05, gt=0.0)  # non-root translations beyond this, of the diagonal
     renderer: Literal["warp", "pytorch3d"] = "warp"  # what the gradients go through
+    views: InputFile | None = None  # a folder of further clips of the shot, from known cameras (see `views`)
     contacts: bool = True  # feet that are planted in the clip don't slide
     # Terms that are left out, of both solvers: for ablation. "start": no Gauss-Newton; the gradients start at rest.
     without: tuple[Literal["rgb", "mask", "track", "depth", "smooth", "start"], ...] = ()

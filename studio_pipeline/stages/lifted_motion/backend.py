@@ -10,6 +10,7 @@ from studio_pipeline.schema.records import CameraPath, Character, Observations, 
 from studio_pipeline.stages.base import StageContext, StageResult, Verdict
 from studio_pipeline.stages.lifted_motion.lift import LiftResult, lift
 from studio_pipeline.stages.lifted_motion.preview import write_previews
+from studio_pipeline.stages.lifted_motion.views import load_views
 
 __all__ = ["run"]
 
@@ -60,7 +61,9 @@ def run(context: StageContext) -> StageResult:
     camera = CameraPath.load(context.inputs["canonical_view"])
     clip = Clip.load(context.inputs["reference_clip"])
     observations = Observations.load(context.inputs["observations"])
-    result = lift(character, rig, camera, clip, observations, context.settings, context.progress)
+    settings = context.settings
+    views = load_views(settings.views, character, clip) if settings.views else ()
+    result = lift(character, rig, camera, clip, observations, settings, context.progress, views)
     result.motion.save(context.out)
     save_json(context.out / "residuals.json", result.residuals)
     previews = write_previews(context.out, clip, result.pictures)

@@ -126,7 +126,7 @@ def lift(
         progress(0.92, "contacts")
         rotations, translations = _planted(fitter, everything, rotations, translations, residuals)
     motion = Motion(rotations=rotations, translations=translations, fps=clip.fps, first_frame=clip.first_frame)
-    return _shown(fitter, clip, observations, motion, residuals)
+    return _shown(fitter, everything, motion, residuals)
 
 
 def _at_rest(joints: int, frames: int) -> tuple[np.ndarray, np.ndarray]:
@@ -216,18 +216,18 @@ def _planted(
     return turned, np.stack([pose.translations for pose in held]).astype(np.float32)
 
 
-def _shown(
-    fitter: Fitter, clip: Clip, observations: Observations, motion: Motion, residuals: dict[str, Any]
-) -> LiftResult:
+def _shown(fitter: Fitter, views: Sequence[View], motion: Motion, residuals: dict[str, Any]) -> LiftResult:
     """The motion with its pictures; adds what they differ by to ``residuals``."""
     transforms = skinning_transforms(fitter.rig, motion)
     vertices = pose_vertices(fitter.character.vertices, fitter.rig.weights, transforms)
     backgrounds = [frame.background for frame in fitter.frames]
     pictures = np.stack([fitter.appearance.render(v, i, backgrounds[i]).image for i, v in enumerate(vertices)])
-    face_ids = _ids(fitter.character, fitter.camera, vertices)
-    residuals["frames"] = measure(fitter.character, fitter.camera, observations, vertices, face_ids)
-    visible = [face_ids, *(_ids(fitter.character, view.camera, vertices) for view in fitter.views)]
-    residuals["joints_unseen"] = _unseen(fitter.character, fitter.rig, visible)
+    character, observations, clip = fitter.character, views[0].observations, views[0].clip
+    visible = [_ids(character, view.camera, vertices) for view in views]
+    frames = [measure(character, v.camera, v.observations, vertices, s) for v, s in zip(views, visible, strict=True)]
+    residuals["frames"] = frames[0]
+    residuals["views"] = [{"name": v.name, **f} for v, f in zip(views[1:], frames[1:], strict=True)]
+    residuals["joints_unseen"] = _unseen(character, fitter.rig, visible)
     residuals["frames_unseen"] = [i for i, mask in enumerate(observations.masks > 127) if not mask.any()]
     residuals["rgb_error"] = _colour_error(pictures, clip, observations)
     return LiftResult(motion, residuals, pictures)
