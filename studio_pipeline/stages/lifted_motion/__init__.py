@@ -4,7 +4,8 @@ The workhorse is analysis by synthesis: render the current pose, measure by opti
 depth where the picture disagrees, and move the joints by a Gauss-Newton step over all frames at once. Gradients
 through our differentiable rasterizer then minimise the loss of the paper (rgb, mask, track, depth, smooth, reg).
 
-Payload: ``motion.{npz,json}``, ``residuals.json``, ``overlay.png`` (clip, lift, difference), ``overlay.mp4``.
+Payload: ``motion.{npz,json}``, ``residuals.json``, ``overlay.png`` and ``overlay.mp4`` (clip, mask and tracks,
+lift, difference), ``residuals.png`` (curves).
 Figures: ``iou_mean``, ``iou_min``, ``track_error_px`` (median), ``rgb_error`` (mean absolute, 0..1), ``iterations``,
 ``frames_unseen``, ``frames_doubted``, ``joints_unseen``, ``contacts``, ``foot_slide_mm`` (the farthest that a
 planted point still slides). Verdicts: ``finite`` (blocking), ``silhouette`` (mean IoU, blocking below 0.5),
@@ -67,7 +68,7 @@ STAGE = Stage(
         "warp": Backend(
             run="studio_pipeline.stages.lifted_motion.backend:run",
             settings=LiftSettings,
-            distributions=("torch", "warp-lang", "opencv-python-headless", "numpy", "scipy"),
+            distributions=("torch", "warp-lang", "opencv-python-headless", "numpy", "scipy", "pillow"),
         )
     },
     default="warp",

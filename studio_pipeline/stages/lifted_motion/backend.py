@@ -66,7 +66,7 @@ def run(context: StageContext) -> StageResult:
     result = lift(character, rig, camera, clip, observations, settings, context.progress, views)
     result.motion.save(context.out)
     save_json(context.out / "residuals.json", result.residuals)
-    previews = write_previews(context.out, clip, result.pictures)
+    previews = write_previews(context.out, clip, observations, result.pictures, result.residuals)
     frames = result.residuals["frames"]
     overlaps = [value for value in frames["iou"] if value is not None]
     errors = [value for value in frames["track_error_px"] if value is not None]
