@@ -1,0 +1,239 @@
+"""One clip of a motion: what each of its frames says about a step of the joints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+
+from studio_pipeline.geometry.skinning import pose_vertices
+from studio_pipeline.media.backgrounds import smooth_background
+from studio_pipeline.render.raster import rasterize
+from studio_pipeline.schema.clip import Clip
+from studio_pipeline.schema.records import CameraPath, Character, Observations, Rig
+from studio_pipeline.stages.lifted_motion import LiftSettings
+from studio_pipeline.stages.lifted_motion.appearance import Appearance, Synthesis
+from studio_pipeline.stages.lifted_motion.equations import Equations, Round, robust
+from studio_pipeline.stages.lifted_motion.evidence import (
+    Contour,
+    SurfaceSamples,
+    contour_matches,
+    flow_between,
+    sampled,
+    surface_samples,
+)
+from studio_pipeline.stages.lifted_motion.kinematics import Pose, Skeleton, Skin, project_with_jacobian
+from studio_pipeline.stages.lifted_motion.photometric import STEP, colour_residuals, pixel_samples, softened
+from studio_pipeline.stages.lifted_motion.rows import Rows
+from studio_pipeline.stages.observations.binding import bind_tracks
+
+__all__ = ["Carried", "View"]
+
+MARGIN = 5  # [px] between the mask and what is taken for background
+PIXELS = 2000  # that direct alignment compares
+COLOUR_SHARE = 0.1  # of what those pixels say: neighbours err together
+NOISE = 0.03  # difference of colours that is not worth believing, 0..1
+INFORMED = 400.0  # samples beyond these tell nothing new: neighbours err together
+
+Carried = tuple[SurfaceSamples, np.ndarray, np.ndarray]
+"""Surface points of the last pose, where the clip's own flow takes them [N, 2], and how sure that is [N, 2, 2]."""
+
+
+@dataclass
+class _Frame:
+    """What was seen in one frame."""
+
+    image: np.ndarray  # [H, W] uint8, luma
+    picture: np.ndarray  # [H, W, 3] uint8
+    background: np.ndarray  # [H, W, 3] float32, sRGB 0..255
+    contour: Contour | None
+    tracks: np.ndarray  # indices of visible tracks
+    depth: np.ndarray | None  # [H, W] float32 [m], NaN unknown
+    levels: dict[float, np.ndarray] = field(default_factory=dict)  # `softened` pictures
+
+    def softened(self, blur: float) -> np.ndarray:
+        """The picture as direct alignment compares it (see `photometric.softened`)."""
+        if blur not in self.levels:
+            self.levels[blur] = softened(self.picture, blur)
+        return self.levels[blur]
+
+
+class View:
+    """Holds what was seen in one clip."""
+
+    def __init__(
+        self,
+        character: Character,
+        rig: Rig,
+        camera: CameraPath,
+        clip: Clip,
+        observations: Observations,
+        settings: LiftSettings,
+    ) -> None:
+        self.character, self.camera, self.settings = character, camera, settings
+        self.vertices = np.asarray(character.vertices, dtype=np.float64)
+        self.weights = np.asarray(rig.weights, dtype=np.float64)
+        self.skeleton = Skeleton(rig)
+        self.rows = Rows(character, rig, self.skeleton)
+        self.appearance = Appearance(character, camera, clip.frames[0], observations.masks[0] > 127)
+        self.frames = [self._seen(clip, observations, index) for index in range(clip.frame_count)]
+        self._take_tracks(observations)
+
+    def _take_tracks(self, observations: Observations) -> None:
+        self.observations = observations
+        self.tracks = observations.tracks.astype(np.float64)
+        self.track_faces, self.track_shares = observations.track_faces, observations.track_barycentrics
+        for index, frame in enumerate(self.frames):
+            if frame.contour is not None:
+                frame.tracks = np.flatnonzero(observations.visibility[index])
+
+    def bind(self, vertices: np.ndarray) -> None:
+        """Bind tracks that were born after index 0 to the surface that posed vertices [T, V, 3] show there."""
+        if len(self.observations.late_births):
+            seen = rasterize(vertices.astype(np.float32), self.character.faces, self.camera)
+            self._take_tracks(bind_tracks(self.observations, seen.face_ids, seen.barycentrics))
+
+    def _seen(self, clip: Clip, observations: Observations, index: int) -> _Frame:
+        mask, frame = observations.masks[index], clip.frames[index]
+        hard = (mask > 127).astype(np.uint8)
+        known = bool(hard.any()) and not bool(hard.all())
+        outside = cv2.dilate(hard, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * MARGIN + 1,) * 2)) == 0
+        background, _ = smooth_background(frame, outside)
+        return _Frame(
+            image=cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY),
+            picture=frame,
+            background=background,
+            contour=Contour(mask) if known else None,
+            tracks=np.zeros(0, int),
+            depth=None if observations.depth is None or not known else self._metric(observations, index),
+        )
+
+    def _metric(self, observations: Observations, index: int) -> np.ndarray | None:
+        assert observations.depth is not None
+        return observations.depth[index] if observations.depth_is_metric else None
+
+    def _measured(
+        self, skin: Skin, index: int, faces: np.ndarray, shares: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Pixels [N, 2] of surface points, d pixel / d point [N, 2, 3], depths [N] and d depth / d point [3]."""
+        vertices = self._posed(skin)
+        points = (vertices[self.character.faces[faces]] * shares[..., None]).sum(1)
+        pixels, depth, by_point, by_depth = project_with_jacobian(self.camera, index, points)
+        return pixels, by_point, depth, by_depth
+
+    def _posed(self, skin: Skin) -> np.ndarray:
+        if skin.vertices is None:
+            skin.vertices = pose_vertices(self.vertices, self.weights, skin.transforms[None])[0]
+        return skin.vertices
+
+    def equations(self, index: int, skin: Skin, how: Round) -> Equations:
+        """What frame ``index`` says about a step from a pose."""
+        how = how.without(self.settings.without)
+        settings, frame = self.settings, self.frames[index]
+        result = Equations(6 * self.skeleton.count)
+        if frame.contour is None:
+            return result
+        if how.track and len(frame.tracks):
+            bound = self.track_faces[frame.tracks], self.track_shares[frame.tracks]
+            pixels, by_point, _, _ = self._measured(skin, index, *bound)
+            rows = self.rows.of(skin, *bound, by_point)
+            residual = self.tracks[index, frame.tracks] - pixels
+            weight = robust(np.linalg.norm(residual, axis=1), how.reach) / settings.track_px**2
+            result.add(rows, residual, how.track * weight * self._density(len(residual)))
+        if how.flow or how.contour or how.colour:
+            self._compare(result, skin, index, how)
+        return result
+
+    def _density(self, count: int) -> float:
+        return INFORMED / max(count, 1)
+
+    def _compare(self, result: Equations, skin: Skin, index: int, how: Round) -> None:
+        settings, frame = self.settings, self.frames[index]
+        assert frame.contour is not None
+        synthesis = self.appearance.render(self._posed(skin), index, frame.background)
+        scale = self.appearance.samples
+        samples = surface_samples(synthesis, settings.samples, scale)
+        measured = bool(how.depth) and frame.depth is not None
+        if len(samples.faces) and (how.flow or measured):
+            bound = samples.faces, samples.shares
+            _, by_point, depth, by_depth = self._measured(skin, index, *bound)
+            density = self._density(len(samples.faces))
+            if how.flow:
+                rendered = cv2.cvtColor(synthesis.image, cv2.COLOR_RGB2GRAY)
+                shift, confidence, tensor = flow_between(rendered, frame.image, samples.pixels)
+                weight = robust(np.linalg.norm(shift, axis=1), how.reach) * confidence / settings.flow_px**2
+                rows = self.rows.of(skin, *bound, by_point)
+                result.add(rows, shift, (how.flow * density * weight)[:, None, None] * tensor)
+            if measured:
+                gap = sampled(frame.depth, samples.pixels) - depth
+                known = np.isfinite(gap)
+                noise = settings.depth_fraction * self.character.diagonal
+                trust = robust(gap[known], 4.0 * noise) / noise**2 * how.depth * density
+                slopes = np.broadcast_to(by_depth, (int(known.sum()), 1, 3))
+                rows = self.rows.of(skin, bound[0][known], bound[1][known], slopes)
+                result.add(rows, gap[known, None], trust)
+        if how.colour:
+            self._align(result, skin, index, how, synthesis)
+        if how.contour:
+            points, direction, gap = contour_matches(frame.contour, synthesis, scale, 1.5 * how.reach)
+            if len(gap):
+                _, by_point, _, _ = self._measured(skin, index, points.faces, points.shares)
+                along = np.einsum("na,nab->nb", direction, by_point)[:, None, :]
+                along = self.rows.of(skin, points.faces, points.shares, along)
+                weight = robust(gap, how.reach) / settings.contour_px**2 * self._density(len(gap))
+                result.add(along, gap[:, None], how.contour * weight)
+
+    def _align(self, result: Equations, skin: Skin, index: int, how: Round, synthesis: Synthesis) -> None:
+        """Direct alignment of colours (see `photometric`)."""
+        rendered = softened(synthesis.image, how.blur)
+        frame = self.frames[index].softened(how.blur)
+        mean = 0.5 * (rendered + frame)
+        slopes = tuple(cv2.Sobel(mean, cv2.CV_32F, 1 - k, k, scale=0.125) for k in (0, 1))
+        strength = np.sqrt(sum(np.square(slope).sum(-1) for slope in slopes))
+        samples = pixel_samples(
+            synthesis, strength, reach=round(2.0 * how.blur) + 1, jump=STEP * self.character.diagonal, count=PIXELS
+        )
+        if not len(samples.faces):
+            return
+        normals = (synthesis.normals[self.character.faces[samples.faces]] * samples.shares[..., None]).sum(1)
+        normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
+        seen = colour_residuals(
+            samples, synthesis.image, rendered, frame, slopes, normals, self.appearance.light, NOISE
+        )
+        _, by_point, _, _ = self._measured(skin, index, samples.faces, samples.shares)
+        slopes = np.matmul(seen.slopes, by_point)
+        rows = self.rows.of(skin, samples.faces, samples.shares, slopes, normals, seen.shading)
+        weight = how.colour * COLOUR_SHARE * seen.weights
+        result.add(rows, seen.values, weight.astype(np.float32))
+
+    def carried(self, index: int, last: Pose) -> Carried | None:
+        """Surface points seen in the last pose, where the clip's own flow takes them, and how sure that is."""
+        if self.frames[index].contour is None or self.frames[index - 1].contour is None:
+            return None
+        synthesis = self.appearance.render(
+            self._posed(Skin(self.skeleton, last)), index - 1, self.frames[index - 1].background
+        )
+        samples = surface_samples(synthesis, self.settings.samples, self.appearance.samples)
+        if not len(samples.faces):
+            return None
+        shift, confidence, tensor = flow_between(self.frames[index - 1].image, self.frames[index].image, samples.pixels)
+        return samples, samples.pixels + shift, confidence[:, None, None] * tensor
+
+    def add_carried(
+        self,
+        result: Equations,
+        index: int,
+        pose: Pose,
+        carried: Carried,
+        reach: float,
+        share: float,
+    ) -> None:
+        """Add what `carried` says of the pose to ``result``, with a weight."""
+        samples, target, trust = carried
+        skin = Skin(self.skeleton, pose)
+        pixels, by_point, _, _ = self._measured(skin, index, samples.faces, samples.shares)
+        rows = self.rows.of(skin, samples.faces, samples.shares, by_point)
+        residual = target - pixels
+        weight = share * robust(np.linalg.norm(residual, axis=1), reach) / self.settings.flow_px**2
+        result.add(rows, residual, (weight * self._density(len(residual)))[:, None, None] * trust)
