@@ -61,9 +61,12 @@ def _nudged(motion, size: float) -> tuple[np.ndarray, np.ndarray]:
     return matrix_to_sixd(turns).astype(np.float32), motion.translations
 
 
-def _refined(scene, sight: Sight, settings: LiftSettings, off: float = 0.03):
+def _refined(scene, sight: Sight, settings: LiftSettings, off: float = 0.03, lost: int | None = None):
+    """The result, and errors before and after. [T]"""
     character, rig, motion, vertices, _ = scene
     start = _nudged(motion, off)
+    if lost is not None:
+        start[0][lost] = _nudged(motion, 0.4)[0][lost]
     result = refine(character, rig, [sight], start, _priors(), settings, lambda done: None)
     moved = dataclasses.replace(motion, rotations=result.rotations, translations=result.translations)
     before = dataclasses.replace(motion, rotations=start[0])
@@ -170,10 +173,10 @@ def test_a_frame_that_nothing_explains_is_doubted(scene) -> None:
         clip=dataclasses.replace(sight.clip, frames=frames),
         observations=dataclasses.replace(sight.observations, masks=masks),
     )
-    result, before, after = _refined(scene, bad, LiftSettings(iterations=15), off=0.015)
+    result, before, after = _refined(scene, bad, LiftSettings(iterations=15), off=0.015, lost=2)
     assert list(result.doubted) == [2]
     assert result.doubted[2] < 0.6 * np.median(result.explained)
-    assert after[2] < 1.5 * before[2] + 0.002
+    assert after[2] < 0.2 * before[2]  # carried by its neighbours
     assert after[[1, 3]].mean() < before[[1, 3]].mean()
 
 

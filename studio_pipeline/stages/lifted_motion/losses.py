@@ -84,7 +84,8 @@ class SightLoss:
         self.mask_trust = self.trust.clone()
         self.share = 1.0 / max(float(self.masks[self.seen].sum()), 1.0)  # errors per pixel of the character
         self.tracks = torch.as_tensor(observations.tracks)
-        self.visible = torch.as_tensor(observations.visibility.astype(np.float32)) * self.seen[:, None]
+        self.tracked = torch.as_tensor(observations.visibility.astype(np.float32)) * self.seen[:, None]
+        self.visible = self.tracked  # and how far each is believed
         self.corners = torch.as_tensor(character.faces[observations.track_faces].astype(np.int64))
         self.shares = torch.as_tensor(observations.track_barycentrics)[..., None]
         self.noise, self.sigma = 0.02, SIGMA_PX
@@ -124,7 +125,7 @@ class SightLoss:
         doubted = self.seen & (shares < limit)
         frames = torch.where(doubted, shares / max(limit, 1e-6), self.seen.float())[:, None, None] ** 2
         self.trust, self.mask_trust = colour * mask * frames, mask * frames
-        self.visible = self.visible * frames[:, :, 0]
+        self.visible = self.tracked * frames[:, :, 0]
         return shares.numpy(), doubted.numpy()
 
     def terms(self, vertices: torch.Tensor) -> dict[str, torch.Tensor]:

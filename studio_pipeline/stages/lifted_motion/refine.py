@@ -29,6 +29,7 @@ FLOORS = {"rgb": 0.002, "mask": 0.005, "track": 0.2, "depth": 0.001, "smooth": 1
 """Least values that a term is scaled by: a motion that starts at rest is no reason to hold it there."""
 GUESSED_MASKS = 0.3  # colour segmentation is off by a tenth to half a pixel everywhere; alpha is exact
 FIRST_PX = 0.3  # how far the first step moves the surface
+WORTH = 0.1  # of its explained share that a doubted frame may lose to be carried by its neighbours
 ALONE = 10  # times the iterations when there is no Gauss-Newton start
 WIDE_PX = 1.5  # softness of the outlines for most of those
 WIDE = {"mask": 1.0, "track": 1.0}  # ratios meanwhile, as in the paper
@@ -64,7 +65,7 @@ class _Problem:
         self.sights = [SightLoss(sight, character, mesh, render) for sight in sights]
         self.guessed = any(sight.observations.sources.get("masks") != "alpha" for sight in sights)
         self.ratios = {name: self._ratio(name) for name in TERMS}
-        self.chart = Chart(poses)
+        self.chart, self.size = Chart(poses), (len(poses) - 1) * 6 * rig.joint_count
         self.weights: dict[str, float] = {}
         self.curves: dict[str, list[float]] = {}
         self.last: dict[str, float] = {}
@@ -75,11 +76,33 @@ class _Problem:
         sixd = torch.cat([rotations[..., 0], rotations[..., 1]], dim=-1)
         return torch_vertices(self.rig, self.character.vertices, sixd, translations), rotations, translations
 
-    def doubt(self, place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Weigh down what the poses at ``place`` don't explain (see `losses.SightLoss.doubt`); of the first view."""
-        vertices, _, _ = self.vertices(torch.as_tensor(place, dtype=torch.float32))
+    def doubt(self, poses: list[Pose]) -> tuple[np.ndarray, np.ndarray]:
+        """Start at ``poses`` and weigh down what they don't explain (see `losses.SightLoss.doubt`).
+
+        Returns:
+            What the first view shows of explained shares [T], and which frames all views doubt [T] bool.
+        """
+        self.chart = Chart(poses)
+        vertices, _, _ = self.vertices(torch.zeros(self.size))
         found = [sight.doubt(vertices) for sight in self.sights]
-        return found[0]
+        return found[0][0], np.all([doubted for _, doubted in found], axis=0)
+
+    def settled(self, poses: list[Pose]) -> tuple[list[Pose], np.ndarray, np.ndarray]:
+        """Like `doubt`; frames that are doubted are carried by their neighbours, unless that explains them worse."""
+        shares, doubted = self.doubt(poses)
+        if not doubted.any():
+            return poses, shares, doubted
+        carried = _carried(poses, doubted)
+        again, _ = self.doubt(carried)
+        better = doubted & (again >= shares - WORTH)
+        poses = [other if take else pose for pose, other, take in zip(poses, carried, better, strict=True)]
+        return poses, *self.doubt(poses)
+
+    def poses(self, place: np.ndarray) -> list[Pose]:
+        """The poses at a place of the chart."""
+        turns, shifts = self.chart(torch.as_tensor(place, dtype=torch.float32))
+        turns = sixd_to_matrix(matrix_to_sixd(turns.double().numpy()))  # orthonormal to double precision
+        return [Pose(turn, shift) for turn, shift in zip(turns, shifts.double().numpy(), strict=True)]
 
     def terms(self, place: torch.Tensor) -> dict[str, torch.Tensor]:
         """The unweighted terms, sums over views."""
@@ -127,6 +150,21 @@ class _Problem:
             self.curves.setdefault(name, []).append(value)
 
 
+def _carried(poses: list[Pose], lost: np.ndarray) -> list[Pose]:
+    """Poses in which frames marked in ``lost`` [T] are interpolated between those that aren't; the ends are held."""
+    known = np.flatnonzero(~lost)
+    result = list(poses)
+    for index in np.flatnonzero(lost):
+        place = int(np.searchsorted(known, index))
+        before = poses[int(known[max(place - 1, 0)])]
+        if place == len(known):
+            result[index] = before.copy()
+            continue
+        share = (index - known[place - 1]) / (known[place] - known[place - 1]) if place else 1.0
+        result[index] = before.moved(share * Priors.between(before, poses[int(known[place])]))
+    return result
+
+
 def refine(
     character: Character,
     rig: Rig,
@@ -150,8 +188,7 @@ def refine(
     turns = sixd_to_matrix(np.asarray(start[0], np.float64))
     poses = [Pose(turn, np.asarray(shift, np.float64)) for turn, shift in zip(turns, start[1], strict=True)]
     problem = _Problem(character, rig, sights, poses, priors, settings)
-    metric = Metric(character, rig, [sight.camera for sight in sights], poses, priors)
-    size = (len(poses) - 1) * 6 * rig.joint_count
+    cameras = [sight.camera for sight in sights]
     alone = "start" in settings.without
     count = settings.iterations * (ALONE if alone else 1)
     done = 0
@@ -162,13 +199,15 @@ def refine(
         progress(min(done / count, 1.0))
         return problem.evaluate(place)
 
-    place = np.zeros(size)
+    start_at = np.zeros(problem.size)
     if alone:  # at rest nothing is explained yet, and nothing is to be doubted
         problem.widened(True)
-        place = minimise(evaluate, metric, place, count - count // 4, FIRST_PX, problem.note)
+        metric = Metric(character, rig, cameras, poses, priors)
+        poses = problem.poses(minimise(evaluate, metric, start_at, count - count // 4, FIRST_PX, problem.note))
         problem.widened(False)
-    shares, doubted = problem.doubt(place)
-    place = minimise(evaluate, metric, place, count // 4 if alone else count, FIRST_PX, problem.note)
+    poses, shares, doubted = problem.settled(poses)
+    metric = Metric(character, rig, cameras, poses, priors)
+    place = minimise(evaluate, metric, start_at, count // 4 if alone else count, FIRST_PX, problem.note)
     rotations, translations = problem.chart(torch.as_tensor(place, dtype=torch.float32))
     return Refinement(
         rotations=matrix_to_sixd(rotations.numpy()).astype(np.float32),
