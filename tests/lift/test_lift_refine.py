@@ -180,6 +180,34 @@ def test_a_frame_that_nothing_explains_is_doubted(scene) -> None:
     assert after[[1, 3]].mean() < before[[1, 3]].mean()
 
 
+def test_depth_points_to_the_truth(scene) -> None:
+    """The depth term is least at the true distance from a noisy z pass, and its slope is that of finite differences."""
+    from studio_pipeline.render.backends import renderer
+    from studio_pipeline.render.differentiable import RenderMesh
+    from studio_pipeline.render.raster import rasterize
+
+    character, _, _, vertices, sight = scene
+    raster = rasterize(vertices, character.faces, sight.camera)
+    noise = np.random.default_rng(7).normal(0.0, 0.02, raster.depth.shape)
+    depth = np.where(raster.face_ids >= 0, raster.depth + noise, np.nan).astype(np.float32)
+    seen = dataclasses.replace(sight.observations, depth=depth, depth_is_metric=True)
+    view = dataclasses.replace(sight, observations=seen)
+    loss = SightLoss(view, character, RenderMesh.from_character(character), renderer("warp"))
+    loss.doubt(torch.as_tensor(vertices))
+    away = torch.as_tensor(-sight.camera.world_to_camera[0, 2, :3], dtype=torch.float32)
+
+    def cost(shift: torch.Tensor) -> torch.Tensor:
+        return loss.terms(torch.as_tensor(vertices) + shift * away)["depth"]
+
+    places = [-0.02, -0.01, 0.0, 0.01, 0.02]
+    values = [float(cost(torch.tensor(place))) for place in places]
+    assert int(np.argmin(values)) == 2
+    place = torch.tensor(0.015, requires_grad=True)
+    (slope,) = torch.autograd.grad(cost(place), [place])
+    expected = (float(cost(torch.tensor(0.017))) - float(cost(torch.tensor(0.013)))) / 0.004
+    assert float(slope) == pytest.approx(expected, rel=0.25)
+
+
 def test_terms_left_out_weigh_nothing_and_are_still_told(scene) -> None:
     result, _, _ = _refined(scene, scene[-1], LiftSettings(iterations=3, without=("rgb", "track")))
     assert result.weights["rgb"] == result.weights["track"] == 0.0 < result.weights["mask"]

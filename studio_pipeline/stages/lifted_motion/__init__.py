@@ -46,7 +46,7 @@ class LiftSettings(Settings):
     weight_rgb: float = Field(default=1.0, ge=0.0)
     weight_mask: float = Field(default=1.0, ge=0.0)  # of exact masks; of guessed ones 0.3 of it
     weight_track: float = Field(default=0.02, ge=0.0)  # tracks drift by half a pixel: they are for the start
-    weight_depth: float = Field(default=0.8, ge=0.0)
+    weight_depth: float = Field(default=0.2, ge=0.0)
     weight_smooth: float = Field(default=0.04, ge=0.0)
     weight_reg: float = Field(default=0.02, ge=0.0)
     limit_rad: float = Field(default=2.6, gt=0.0)  # rotations beyond this are regularised

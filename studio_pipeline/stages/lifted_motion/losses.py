@@ -88,7 +88,7 @@ class SightLoss:
         self.visible = self.tracked  # and how far each is believed
         self.corners = torch.as_tensor(character.faces[observations.track_faces].astype(np.int64))
         self.shares = torch.as_tensor(observations.track_barycentrics)[..., None]
-        self.noise, self.sigma = 0.02, SIGMA_PX
+        self.noise, self.depth_noise, self.sigma = 0.02, 0.01, SIGMA_PX
         self.depth = None
         if observations.depth is not None and observations.depth_is_metric:
             self.depth = torch.as_tensor(observations.depth)
@@ -113,6 +113,9 @@ class SightLoss:
         own = (self.masks > 0.5) | (image.silhouette > 0.5)
         known = own[0] if bool(own[0].any()) else torch.ones_like(own[0])
         self.noise = max(2.0 * float(gap[0][known].median()), 0.01)
+        if self.depth is not None:
+            off, sure = self._depth_gap(image)
+            self.depth_noise = max(2.0 * float(off[0][sure[0]].abs().median()), 1e-3) if bool(sure[0].any()) else 0.01
         around = _averaged(gap * own, SURROUNDINGS)
         scale = max(4.0 * float(around[0][known].mean()), LEAST_DOUBT)
         colour = 1.0 / torch.square(1.0 + torch.square(around / scale))
@@ -136,7 +139,7 @@ class SightLoss:
         chroma = _absolute(colours.chroma - self.frames.chroma, self.noise).sum(1)
         pooled = functional.avg_pool2d(self.trust[:, None], 2, ceil_mode=True, count_include_pad=False)[:, 0]
         points = (vertices[:, self.corners] * self.shares).sum(2)
-        pixels, depth = project_points(points, self.camera)
+        pixels, _ = project_points(points, self.camera)
         visible = self.visible / self.visible.sum().clamp(min=1.0)
         gap = _absolute(torch.linalg.vector_norm(pixels - self.tracks, dim=-1), 0.5)
         terms = {
@@ -145,18 +148,19 @@ class SightLoss:
             "track": (visible * DRIFTED_PX * torch.log1p(gap / DRIFTED_PX)).sum(),
         }
         if self.depth is not None:
-            terms["depth"] = self._depth(pixels, depth, visible) / self.size
+            terms["depth"] = self._depth(image)
         return terms
 
-    def _depth(self, pixels: torch.Tensor, depth: torch.Tensor, visible: torch.Tensor) -> torch.Tensor:
+    def _depth_gap(self, image: RenderOutput) -> tuple[torch.Tensor, torch.Tensor]:
+        """How much farther the render is than the clip's depth [T, H, W] [diagonals], and where that is known."""
         assert self.depth is not None
-        frames, height, width = self.depth.shape
-        x = pixels[..., 0].detach().floor().long().clamp(0, width - 1)
-        y = pixels[..., 1].detach().floor().long().clamp(0, height - 1)
-        target = self.depth[torch.arange(frames)[:, None], y, x]
-        known = torch.isfinite(target)
-        error = _absolute(depth - torch.where(known, target, depth.detach()), 1e-2 * self.size)
-        return (visible * known * error.clamp(max=ANOTHER * self.size)).sum()
+        known = (image.face_ids >= 0) & torch.isfinite(self.depth) & self.seen[:, None, None]
+        gap = torch.where(known, image.depth - torch.where(known, self.depth, 0.0), 0.0) / self.size
+        return gap, known & (gap.detach().abs() < ANOTHER)
+
+    def _depth(self, image: RenderOutput) -> torch.Tensor:
+        gap, known = self._depth_gap(image)
+        return (_absolute(gap, self.depth_noise) * known * self.mask_trust).sum() * self.share
 
 
 def motion_terms(
