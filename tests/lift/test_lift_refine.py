@@ -208,6 +208,28 @@ def test_depth_points_to_the_truth(scene) -> None:
     assert float(slope) == pytest.approx(expected, rel=0.25)
 
 
+def test_a_limb_that_is_not_there_is_doubted_where_it_is(scene) -> None:
+    """Part of one frame counts for less, the rest of it as before, and the motion hardly minds."""
+    import cv2
+
+    sight = scene[-1]
+    frames, masks = sight.clip.frames.copy(), sight.observations.masks.copy()
+    places = [(SIZE // 2, SIZE // 2), (SIZE // 2 + 30, SIZE // 2 - 12), 9, cv2.LINE_AA]
+    cv2.line(frames[2], *places[:2], (240, 240, 240), *places[2:])
+    cv2.line(masks[2], *places[:2], 255, *places[2:])
+    bad = dataclasses.replace(
+        sight,
+        clip=dataclasses.replace(sight.clip, frames=frames),
+        observations=dataclasses.replace(sight.observations, masks=masks),
+    )
+    result, before, after = _refined(scene, bad, LiftSettings(iterations=20), off=0.01)
+    _, _, clean = _refined(scene, sight, LiftSettings(iterations=20), off=0.01)
+    assert result.doubted == {}
+    assert 2 in result.partly
+    assert after[2] < 0.7 * before[2]
+    assert after[2] < 1.5 * clean[2] + 1e-3
+
+
 def test_terms_left_out_weigh_nothing_and_are_still_told(scene) -> None:
     result, _, _ = _refined(scene, scene[-1], LiftSettings(iterations=3, without=("rgb", "track")))
     assert result.weights["rgb"] == result.weights["track"] == 0.0 < result.weights["mask"]

@@ -37,21 +37,24 @@ def _verdicts(result: LiftResult, iou: float, track: float | None, size: int, un
             f"{unseen} of {motion.frame_count} frames show no character and are carried by smoothness",
             blocking=False,
         ),
-        _explained(result.residuals.get("frames_doubted", [])),
+        _explained(*(result.residuals.get(f"frames_{name}", []) for name in ("doubted", "partly_doubted"))),
     )
 
 
-def _explained(doubted: list[dict[str, float]]) -> Verdict:
+def _explained(doubted: list[dict[str, float]], partly: list[dict[str, float]]) -> Verdict:
     """Whether all frames can be explained by some pose."""
-    listed = ", ".join(f"{item['frame']} ({100 * item['explained']:.0f} %)" for item in doubted[:8])
-    more = f" and {len(doubted) - 8} more" if len(doubted) > 8 else ""
-    message = f"indices that no pose explains as well as the others, and count for less: {listed}{more}"
-    return Verdict(
-        "frames_explained",
-        not doubted,
-        message if doubted else "every frame is explained about as well as the others",
-        blocking=False,
-    )
+    parts = []
+    if doubted:
+        parts.append(f"indices that no pose explains as well as the others, and count for less: {_listed(doubted)}")
+    if partly:
+        parts.append(f"indices of which some part isn't explained: {_listed(partly)}")
+    message = "; ".join(parts) or "every frame is explained about as well as the others"
+    return Verdict("frames_explained", not doubted, message, blocking=False)
+
+
+def _listed(frames: list[dict[str, float]]) -> str:
+    shown = ", ".join(f"{item['frame']} ({100 * item['explained']:.0f} %)" for item in frames[:8])
+    return shown + (f" and {len(frames) - 8} more" if len(frames) > 8 else "")
 
 
 def run(context: StageContext) -> StageResult:

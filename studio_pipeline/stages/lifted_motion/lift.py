@@ -166,6 +166,7 @@ def _refined(
         "iterations": refined.iterations,
         "explained": refined.explained,
         "frames_doubted": [{"frame": index, "explained": share} for index, share in refined.doubted.items()],
+        "frames_partly_doubted": [{"frame": index, "explained": share} for index, share in refined.partly.items()],
     }
     return refined.rotations, refined.translations
 

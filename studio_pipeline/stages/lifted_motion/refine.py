@@ -30,6 +30,7 @@ FLOORS = {"rgb": 0.002, "mask": 0.005, "track": 0.2, "depth": 0.001, "smooth": 1
 GUESSED_MASKS = 0.3  # colour segmentation is off by a tenth to half a pixel everywhere; alpha is exact
 FIRST_PX = 0.3  # how far the first step moves the surface
 WORTH = 0.1  # of its explained share that a doubted frame may lose to be carried by its neighbours
+PARTLY = 0.92  # times the median explained share: below it, part of a frame is doubted
 ALONE = 10  # times the iterations when there is no Gauss-Newton start
 WIDE_PX = 1.5  # softness of the outlines for most of those
 WIDE = {"mask": 1.0, "track": 1.0}  # ratios meanwhile, as in the paper
@@ -46,6 +47,7 @@ class Refinement:
     iterations: int
     explained: list[float | None]  # share of the character that the start explains, per frame, first view
     doubted: dict[int, float]  # frames that were weighed down as a whole, with that share
+    partly: dict[int, float]  # frames of which a noticeable part was, with that share
 
 
 class _Problem:
@@ -150,6 +152,16 @@ class _Problem:
             self.curves.setdefault(name, []).append(value)
 
 
+def _usual(shares: np.ndarray) -> float:
+    """The median of what is known [T]; zero where nothing is."""
+    known = shares[np.isfinite(shares)]
+    return float(np.median(known)) if len(known) else 0.0
+
+
+def _listed(shares: np.ndarray, chosen: np.ndarray) -> dict[int, float]:
+    return {int(index): round(float(shares[index]), 4) for index in np.flatnonzero(chosen)}
+
+
 def _carried(poses: list[Pose], lost: np.ndarray) -> list[Pose]:
     """Poses in which frames marked in ``lost`` [T] are interpolated between those that aren't; the ends are held."""
     known = np.flatnonzero(~lost)
@@ -216,5 +228,6 @@ def refine(
         curves=problem.curves,
         iterations=done,
         explained=[round(float(share), 4) if np.isfinite(share) else None for share in shares],
-        doubted={int(index): round(float(shares[index]), 4) for index in np.flatnonzero(doubted)},
+        doubted=_listed(shares, doubted),
+        partly=_listed(shares, ~doubted & (shares < PARTLY * _usual(shares))),
     )
