@@ -84,7 +84,7 @@ def _drawn(panel: _Panel) -> Image.Image:
         draw.text((x, box[3] + 6 * FINE), f"{tick:.0f}", GREY, _font(11), anchor="ma")
     for index in panel.marked:
         x, _ = place(index, low)
-        draw.line((x, box[1], x, box[3]), (214, 60, 60), FINE)
+        draw.line((x, box[1], x, box[3]), (214, 60, 60), 2 * FINE)
     for (_, line), colour in zip(values.items(), COLOURS * 3, strict=False):
         _curve(draw, [None if np.isnan(v) else place(i, float(v)) for i, v in enumerate(line)], colour)
     draw.line((box[0], box[1], box[0], box[3], box[2], box[3]), GREY, FINE)
