@@ -99,23 +99,13 @@ def lift(
     Raises:
         InputError: The records don't belong together.
     """
-    import torch
-
-    from studio_pipeline.stages.lifted_motion.synthesis import Fitter
-
-    torch.manual_seed(0)
     everything = (View(camera=camera, clip=clip, observations=observations), *views)
-    for number, view in enumerate(everything):
-        _checked(character, rig, view, f"view {number}: " if number else "", clip.frame_count)
-    fitters = [Fitter(character, rig, v.camera, v.clip, v.observations, settings) for v in everything]
-    fitter = fitters[0]
-    for other in fitters[1:]:
-        fitter.join(other)
+    fitters = _fitters(character, rig, everything, settings)
     residuals: dict[str, Any] = {"rounds": 0}
     if "start" in settings.without:
         rotations, translations = _at_rest(rig.joint_count, clip.frame_count)
     else:
-        rotations, translations = _synthesised(fitter, progress)
+        rotations, translations = _synthesised(fitters[0], progress)
         residuals["rounds"] = settings.rounds_first + settings.rounds_all
     if settings.iterations and clip.frame_count > 1:
         rotations, translations = _refined(
@@ -124,9 +114,24 @@ def lift(
     rotations = matrix_to_sixd(sixd_to_matrix(rotations)).astype(np.float32)
     if settings.contacts:
         progress(0.92, "contacts")
-        rotations, translations = _planted(fitter, everything, rotations, translations, residuals)
+        rotations, translations = _planted(fitters[0], everything, rotations, translations, residuals)
     motion = Motion(rotations=rotations, translations=translations, fps=clip.fps, first_frame=clip.first_frame)
-    return _shown(fitter, everything, motion, residuals)
+    return _shown(fitters[0], everything, motion, residuals)
+
+
+def _fitters(character: Character, rig: Rig, views: Sequence[View], settings: LiftSettings) -> list[Fitter]:
+    """A fitter for each view, the others joined to the first."""
+    import torch
+
+    from studio_pipeline.stages.lifted_motion.synthesis import Fitter
+
+    for number, view in enumerate(views):
+        _checked(character, rig, view, f"view {number}: " if number else "", views[0].clip.frame_count)
+    torch.manual_seed(0)
+    fitters = [Fitter(character, rig, view.camera, view.clip, view.observations, settings) for view in views]
+    for other in fitters[1:]:
+        fitters[0].join(other)
+    return fitters
 
 
 def _at_rest(joints: int, frames: int) -> tuple[np.ndarray, np.ndarray]:

@@ -71,6 +71,7 @@ class _Problem:
         self.weights: dict[str, float] = {}
         self.curves: dict[str, list[float]] = {}
         self.last: dict[str, float] = {}
+        self.done, self.progress = 0, lambda: None
 
     def vertices(self, place: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Vertices [T, V, 3], rotations [T, J, 3, 3], translations [T, J, 3]."""
@@ -106,6 +107,11 @@ class _Problem:
         turns = sixd_to_matrix(matrix_to_sixd(turns.double().numpy()))  # orthonormal to double precision
         return [Pose(turn, shift) for turn, shift in zip(turns, shifts.double().numpy(), strict=True)]
 
+    def descended(self, poses: list[Pose], evaluations: int) -> np.ndarray:
+        """The best place found in the chart around ``poses``."""
+        metric = Metric(self.character, self.rig, [sight.camera for sight in self.sights], poses, self.priors)
+        return minimise(self.evaluate, metric, np.zeros(self.size), evaluations, FIRST_PX, self.note)
+
     def terms(self, place: torch.Tensor) -> dict[str, torch.Tensor]:
         """The unweighted terms, sums over views."""
         vertices, rotations, translations = self.vertices(place)
@@ -137,6 +143,8 @@ class _Problem:
 
     def evaluate(self, place: np.ndarray) -> tuple[float, np.ndarray]:
         """The weighted sum and its gradient."""
+        self.done += 1
+        self.progress()
         free = torch.as_tensor(place, dtype=torch.float32).requires_grad_(True)
         terms = self.terms(free)
         if not self.weights:
@@ -200,33 +208,22 @@ def refine(
     turns = sixd_to_matrix(np.asarray(start[0], np.float64))
     poses = [Pose(turn, np.asarray(shift, np.float64)) for turn, shift in zip(turns, start[1], strict=True)]
     problem = _Problem(character, rig, sights, poses, priors, settings)
-    cameras = [sight.camera for sight in sights]
     alone = "start" in settings.without
     count = settings.iterations * (ALONE if alone else 1)
-    done = 0
-
-    def evaluate(place: np.ndarray) -> tuple[float, np.ndarray]:
-        nonlocal done
-        done += 1
-        progress(min(done / count, 1.0))
-        return problem.evaluate(place)
-
-    start_at = np.zeros(problem.size)
+    problem.progress = lambda: progress(min(problem.done / count, 1.0))
     if alone:  # at rest nothing is explained yet, and nothing is to be doubted
         problem.widened(True)
-        metric = Metric(character, rig, cameras, poses, priors)
-        poses = problem.poses(minimise(evaluate, metric, start_at, count - count // 4, FIRST_PX, problem.note))
+        poses = problem.poses(problem.descended(poses, count - count // 4))
         problem.widened(False)
     poses, shares, doubted = problem.settled(poses)
-    metric = Metric(character, rig, cameras, poses, priors)
-    place = minimise(evaluate, metric, start_at, count // 4 if alone else count, FIRST_PX, problem.note)
+    place = problem.descended(poses, count // 4 if alone else count)
     rotations, translations = problem.chart(torch.as_tensor(place, dtype=torch.float32))
     return Refinement(
         rotations=matrix_to_sixd(rotations.numpy()).astype(np.float32),
         translations=translations.numpy(),
         weights={name: round(value, 6) for name, value in problem.weights.items()},
         curves=problem.curves,
-        iterations=done,
+        iterations=problem.done,
         explained=[round(float(share), 4) if np.isfinite(share) else None for share in shares],
         doubted=_listed(shares, doubted),
         partly=_listed(shares, ~doubted & (shares < PARTLY * _usual(shares))),
