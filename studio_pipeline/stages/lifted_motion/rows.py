@@ -23,8 +23,8 @@ class Rows:
         self.skeleton = skeleton
         weights = np.asarray(rig.weights, np.float32)
         order = np.argsort(-weights, axis=1, kind="stable")[:, :INFLUENCES]
-        carried = (weights > 0.0).astype(np.float32) @ skeleton.below.T > 0.0  # [V, J]
-        on_face = carried[character.faces].any(1)  # [F, J]
+        carried = np.asarray((weights > 0.0).astype(np.float32) @ skeleton.below.T > 0.0)  # [V, J]
+        on_face = np.asarray(carried[character.faces].any(axis=1))  # [F, J]
         most = int(on_face.sum(1).max())
         carriers = np.full((len(on_face), most), -1, np.int32)
         for slot in range(most):

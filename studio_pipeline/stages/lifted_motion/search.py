@@ -103,7 +103,7 @@ class Search:
         """What poses leave unexplained, per pixel of the mask, mean over views. [M]"""
         transforms = self.skeleton.many_transforms(rotations, shifts)
         scorers = [self.scorer, *self.views]
-        return sum(scorer.costs(frame, transforms).sum(1) for scorer in scorers) / len(scorers)
+        return np.mean([scorer.costs(frame, transforms).sum(1) for scorer in scorers], axis=0)
 
     def data(self, frame: int, poses: list[Pose]) -> np.ndarray:
         """What poses leave unexplained, per pixel of the mask. [M]"""

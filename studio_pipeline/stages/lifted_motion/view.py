@@ -123,9 +123,10 @@ class View:
         return pixels, by_point, depth, by_depth
 
     def _posed(self, skin: Skin) -> np.ndarray:
-        if skin.vertices is None:
-            skin.vertices = pose_vertices(self.vertices, self.weights, skin.transforms[None])[0]
-        return skin.vertices
+        vertices = skin.vertices
+        if vertices is None:
+            vertices = skin.vertices = pose_vertices(self.vertices, self.weights, skin.transforms[None])[0]
+        return vertices
 
     def equations(self, index: int, skin: Skin, how: Round) -> Equations:
         """What frame ``index`` says about a step from a pose."""
@@ -165,7 +166,7 @@ class View:
                 weight = robust(np.linalg.norm(shift, axis=1), how.reach) * confidence / settings.flow_px**2
                 rows = self.rows.of(skin, *bound, by_point)
                 result.add(rows, shift, (how.flow * density * weight)[:, None, None] * tensor)
-            if measured:
+            if measured and frame.depth is not None:
                 gap = sampled(frame.depth, samples.pixels) - depth
                 known = np.isfinite(gap)
                 noise = settings.depth_fraction * self.character.diagonal
