@@ -33,7 +33,7 @@ class LiftSettings(Settings):
     flow_px: float = Field(default=0.7, gt=0.0)  # noise of the flow between render and frame [px]
     contour_px: float = Field(default=0.7, gt=0.0)  # noise of the mask's contour [px]
     track_px: float = Field(default=2.0, gt=0.0)  # noise of the tracks [px]
-    depth_fraction: float = Field(default=0.01, gt=0.0)  # noise of depth, of the rest box's diagonal
+    depth_fraction: float = Field(default=0.03, gt=0.0)  # noise of depth, of the rest box's diagonal
     rest_rad: float = Field(default=0.5, gt=0.0)  # pull of joint rotations to rest [rad]
     rest_shift: float = Field(
         default=0.003, gt=0.0

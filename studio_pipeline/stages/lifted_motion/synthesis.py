@@ -18,7 +18,7 @@ from studio_pipeline.stages.lifted_motion.priors import Priors, solve_frames
 from studio_pipeline.stages.lifted_motion.scoring import Scorer
 from studio_pipeline.stages.lifted_motion.seams import find_seams
 from studio_pipeline.stages.lifted_motion.search import Search, limbs_of
-from studio_pipeline.stages.lifted_motion.view import Carried, View
+from studio_pipeline.stages.lifted_motion.view import UNLIKE, Carried, View
 
 __all__ = ["Fitter"]
 
@@ -168,9 +168,16 @@ class Fitter:
     ) -> Pose:
         """Rounds of direct alignment, coarse to fine."""
         for blur in blurs:
-            how = Round(reach=4.0, flow=0.0, contour=0.0, track=track, colour=1.0, blur=blur)
+            how = self._aligning(blur, track)
             pose = self._one(index, pose, last, before, how)
         return pose
+
+    def _aligning(self, blur: float, track: float) -> Round:
+        """A round of direct alignment; contours and tracks help where lines and flat shades leave the render unlike."""
+        unlike = self.view.noise > UNLIKE
+        share = 0.5 if unlike else 0.0
+        track = max(track, 0.3) if unlike else track
+        return Round(reach=4.0, flow=share, contour=share, track=track, colour=1.0, blur=blur)
 
     def _one(
         self,
@@ -253,7 +260,7 @@ class Fitter:
             view.bind(np.stack([self.vertices_of(pose) for pose in poses]))
         for turn in range(rounds):
             late = turn / max(rounds - 1, 1)
-            how = Round(4.0, flow=0.0, contour=0.0, track=0.1, colour=1.0, blur=2.0 if late < 0.5 else 1.0)
+            how = self._aligning(2.0 if late < 0.5 else 1.0, 0.1)
             seen = [self.equations(index, pose, how).damped() for index, pose in enumerate(poses) if index]
             bands, value = self.priors.all(poses)
             step = solve_frames(np.stack([e.matrix for e in seen]), bands, value + np.stack([e.value for e in seen]))

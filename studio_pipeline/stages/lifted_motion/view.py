@@ -28,12 +28,13 @@ from studio_pipeline.stages.lifted_motion.photometric import STEP, colour_residu
 from studio_pipeline.stages.lifted_motion.rows import Rows
 from studio_pipeline.stages.observations.binding import bind_tracks
 
-__all__ = ["Carried", "View"]
+__all__ = ["UNLIKE", "Carried", "View"]
 
 MARGIN = 5  # [px] between the mask and what is taken for background
 PIXELS = 2000  # that direct alignment compares
 COLOUR_SHARE = 0.1  # of what those pixels say: neighbours err together
-NOISE = 0.03  # difference of colours that is not worth believing, 0..1
+UNLIKE = 0.045  # difference from index 0 above which colours alone don't decide, and shading says nothing
+NOISE = 0.03  # least difference of colours that is not worth believing, 0..1
 INFORMED = 400.0  # samples beyond these tell nothing new: neighbours err together
 
 Carried = tuple[SurfaceSamples, np.ndarray, np.ndarray]
@@ -79,6 +80,13 @@ class View:
         self.appearance = Appearance(character, camera, clip.frames[0], observations.masks[0] > 127)
         self.frames = [self._seen(clip, observations, index) for index in range(clip.frame_count)]
         self._take_tracks(observations)
+        self.noise = self._unlike(observations.masks[0] > 127)
+
+    def _unlike(self, mask: np.ndarray) -> float:
+        """How much the render differs from index 0, whose pose is known: what the light's model can't explain."""
+        rendered = self.appearance.render(np.asarray(self.vertices, np.float32), 0, self.frames[0].background)
+        gap = np.linalg.norm(softened(rendered.image, 1.0) - self.frames[0].softened(1.0), axis=-1)[mask]
+        return max(NOISE, 1.2 * float(np.sqrt(np.mean(np.square(gap))))) if len(gap) else NOISE
 
     def _take_tracks(self, observations: Observations) -> None:
         self.observations = observations
@@ -200,11 +208,12 @@ class View:
         normals = (synthesis.normals[self.character.faces[samples.faces]] * samples.shares[..., None]).sum(1)
         normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
         seen = colour_residuals(
-            samples, synthesis.image, rendered, frame, slopes, normals, self.appearance.light, NOISE
+            samples, synthesis.image, rendered, frame, slopes, normals, self.appearance.light, self.noise
         )
         _, by_point, _, _ = self._measured(skin, index, samples.faces, samples.shares)
         slopes = np.matmul(seen.slopes, by_point)
-        rows = self.rows.of(skin, samples.faces, samples.shares, slopes, normals, seen.shading)
+        shading = seen.shading if self.noise <= UNLIKE else None
+        rows = self.rows.of(skin, samples.faces, samples.shares, slopes, normals, shading)
         weight = how.colour * COLOUR_SHARE * seen.weights
         result.add(rows, seen.values, weight.astype(np.float32))
 
