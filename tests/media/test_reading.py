@@ -215,7 +215,8 @@ def test_damaged_videos_give_frames_or_a_clear_error(
     path.write_bytes(bytes(data if edits else data[: int(cut * len(data))]))
     try:
         clip = read_clip(path, expect_frames=6)
-        assert clip.frames.shape == (6, 64, 96, 3)
+        # A damaged header may say another size or number; what comes is frames nevertheless.
+        assert clip.frames.ndim == 4 and clip.frames.shape[-1] == 3 and clip.frames.dtype == np.uint8
     except InputError as error:
         assert str(path) in str(error)
 
