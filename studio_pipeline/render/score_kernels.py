@@ -106,8 +106,9 @@ def score(
     barycentrics: wp.array3d(dtype=wp.vec3),
     picture: wp.array2d(dtype=wp.vec3),  # [H, W] square roots of linear light
     mask: wp.array2d(dtype=float),  # [H, W] coverage
+    parts: wp.vec3,  # how much each of `unexplained` counts in ``excess``
     costs: wp.array(dtype=wp.vec3),  # [M] out, zeros: sums of `unexplained` [px]
-    excess: wp.array2d(dtype=float),  # [H, W] or [0, 0] out: of the first pose, all three together
+    excess: wp.array2d(dtype=float),  # [H, W] or [0, 0] out: of the first pose, weighed by ``parts``
 ):
     """Sum what a pose leaves unexplained; launched over (M, H)."""
     pose, y = wp.tid()
@@ -121,7 +122,7 @@ def score(
         cost = unexplained(seen, picture[y, x], cover, face)
         total += cost
         if pose == 0 and excess.shape[0] > 0:
-            excess[y, x] = cost[0] + cost[1] + cost[2]
+            excess[y, x] = wp.dot(parts, cost)
     wp.atomic_add(costs, pose, total)
 
 

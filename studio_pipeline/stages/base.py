@@ -24,6 +24,7 @@ __all__ = [
     "StageContext",
     "StageResult",
     "Verdict",
+    "silent",
 ]
 
 
@@ -68,8 +69,8 @@ class StageResult:
     verdicts: tuple[Verdict, ...] = ()
 
 
-def _silent(fraction: float, message: str = "") -> None:
-    """Progress sink of a stage that nobody watches."""
+def silent(fraction: float, message: str = "") -> None:
+    """Progress sink of work that nobody watches."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ class StageContext:
     inputs: Mapping[str, Path]  # verified payload folder of each upstream asset
     shot: Any  # gives the shot fields that the stage declared, refuses others
     out: Path  # an empty folder for the payload
-    progress: Callable[..., None] = _silent  # progress(fraction, message)
+    progress: Callable[..., None] = silent  # progress(fraction, message)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 
 import cv2
@@ -11,7 +10,7 @@ import numpy as np
 from studio_pipeline.media.srgb import linear_to_srgb, srgb_to_linear
 from studio_pipeline.render.paint import Painter
 from studio_pipeline.render.raster import Raster, rasterize, screen_vertices
-from studio_pipeline.render.surface import linear_atlas, normal_groups, posed_normals
+from studio_pipeline.render.surface import normal_groups, posed_normals
 from studio_pipeline.schema.records import CameraPath, Character
 
 __all__ = ["Appearance", "Synthesis", "harmonics", "harmonics_gradient"]
@@ -56,54 +55,29 @@ class Appearance:
         self, character: Character, camera: CameraPath, frame: np.ndarray, mask: np.ndarray, *, samples: int = SAMPLES
     ) -> None:
         """Fit the light to index 0: ``frame`` [H, W, 3] uint8 and ``mask`` [H, W] bool show the rest pose."""
-        self.character, self.samples, self.view = character, samples, camera
+        self.character, self.samples = character, samples
         self.camera = camera.resized(camera.width * samples, camera.height * samples)
         self.groups = normal_groups(character)
-        self.atlas = self._filtered_atlas()
         self.painter = Painter(character)
         self.light = np.zeros((9, 3))
         self.light[0] = 1.0 / FACTORS[0]
         self._fit(frame, mask)
 
-    def at_size(self, width: int, height: int) -> Appearance:
-        """The same look at another picture size, one sample a pixel."""
-        other = copy.copy(self)
-        other.samples, other.camera = 1, self.view.resized(width, height)
-        return other
-
-    def _raster(self, vertices: np.ndarray, frame: int) -> Raster:
-        return rasterize(vertices[None].astype(np.float32), self.character.faces, self.camera.at([frame]))
-
-    def _filtered_atlas(self) -> np.ndarray:
-        """The atlas blurred to the density of the picture's samples, or thin patterns flicker."""
-        atlas = linear_atlas(self.character)
-        faces = self._raster(self.character.vertices, 0).face_ids[0]
-        seen = np.unique(faces[faces >= 0])
-        if not len(seen):
-            return atlas
-        a, b, c = (self.character.uv[self.character.faces[seen, k]] * atlas.shape[1::-1] for k in range(3))
-        (ux, uy), (vx, vy) = (b - a).T, (c - a).T
-        texels = 0.5 * np.abs(ux * vy - uy * vx).sum()
-        ratio = float(np.sqrt(texels / max((faces >= 0).sum(), 1)))
-        return cv2.GaussianBlur(atlas, (0, 0), 0.4 * ratio) if ratio > 1.5 else atlas
-
-    def _surface(self, raster: Raster, vertices: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Where there is surface [H, W], its linear albedo [n, 3] and normals [n, 3]."""
-        faces = raster.face_ids[0]
-        covered = faces >= 0
-        corners, shares = self.character.faces[faces[covered]], raster.barycentrics[0][covered][..., None]
-        normals = posed_normals(vertices[None], self.character.faces, self.groups)[0]
-        normal = (normals[corners] * shares).sum(1)
-        normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)
-        uv = (self.character.uv[corners] * shares).sum(1)
-        height, width = self.atlas.shape[:2]
-        x, y = np.mod(uv[:, 0], 1.0) * width - 0.5, np.mod(uv[:, 1], 1.0) * height - 0.5
-        colour = _bilinear(self.atlas, x, y)
-        return covered, colour * (self.character.vertex_colors[corners] * shares).sum(1), normal
+    def _seen(self, vertices: np.ndarray, frame: int) -> tuple[Raster, np.ndarray, np.ndarray]:
+        """Raster, screen positions [1, V, 3] and normals [1, V, 3] of posed vertices [V, 3] float32."""
+        camera = self.camera.at([frame])
+        raster = rasterize(vertices[None], self.character.faces, camera)
+        normals = posed_normals(vertices[None], self.character.faces, self.groups)
+        return raster, screen_vertices(vertices, camera), normals
 
     def _fit(self, frame: np.ndarray, mask: np.ndarray) -> None:
         vertices = np.asarray(self.character.vertices, dtype=np.float32)
-        covered, albedo, normal = self._surface(self._raster(vertices, 0), vertices)
+        raster, screen, normals = self._seen(vertices, 0)
+        covered = raster.face_ids[0] >= 0
+        corners, shares = self.character.faces[raster.face_ids[0][covered]], raster.barycentrics[0][covered][..., None]
+        normal = (normals[0][corners] * shares).sum(1)
+        normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)
+        albedo = self.painter.paint(screen, normals, self.light, raster)[covered]  # the light is still one everywhere
         size = covered.shape[1], covered.shape[0]
         inner = cv2.erode(mask.astype(np.uint8), np.ones((5, 5), np.uint8))
         use = cv2.resize(inner, size, interpolation=cv2.INTER_NEAREST)[covered] > 0
@@ -128,9 +102,7 @@ class Appearance:
     def render(self, vertices: np.ndarray, frame: int, background: np.ndarray) -> Synthesis:
         """Render posed vertices [V, 3] with the camera of ``frame`` over ``background`` [H, W, 3] (sRGB 0..255)."""
         vertices = np.ascontiguousarray(vertices, np.float32)
-        raster = self._raster(vertices, frame)
-        normals = posed_normals(vertices[None], self.character.faces, self.groups)
-        screen = screen_vertices(vertices, self.camera.at([frame]))
+        raster, screen, normals = self._seen(vertices, frame)
         height, width = background.shape[:2]
         lit = np.empty((*raster.face_ids.shape[1:], 4), np.float32)
         lit[..., :3] = self.painter.paint(screen, normals, self.light, raster)
@@ -139,14 +111,3 @@ class Appearance:
         linear = small[..., :3] + (1.0 - small[..., 3:]) * srgb_to_linear(background / 255.0)
         image = np.round(linear_to_srgb(linear) * 255.0).astype(np.uint8)
         return Synthesis(image, small[..., 3], raster, normals[0], self.samples)
-
-
-def _bilinear(image: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Values of ``image`` [h, w, C] at texel coordinates; edges repeat. [n, C]"""
-    x0, y0 = np.floor(x), np.floor(y)
-    fx, fy = (x - x0)[:, None].astype(np.float32), (y - y0)[:, None].astype(np.float32)
-    height, width = image.shape[:2]
-    left, right = (np.clip(x0 + k, 0, width - 1).astype(np.intp) for k in (0, 1))
-    top, bottom = (np.clip(y0 + k, 0, height - 1).astype(np.intp) for k in (0, 1))
-    upper = image[top, left] * (1 - fx) + image[top, right] * fx
-    return upper * (1 - fy) + (image[bottom, left] * (1 - fx) + image[bottom, right] * fx) * fy

@@ -25,8 +25,12 @@ __all__ = [
     "bind_points",
     "matrix_to_axis_angle",
     "project_with_jacobian",
+    "strongest",
     "torch_vertices",
 ]
+
+
+INFLUENCES = 8  # at most, of one vertex (see `schema.records.Rig`)
 
 
 @dataclass
@@ -117,6 +121,13 @@ def bind_points(vertices: np.ndarray, weights: np.ndarray, corners: np.ndarray, 
         share = weights[index].astype(np.float64) * shares[:, corner, None]
         moments += share[..., None] * rest[index][:, None, :]
     return moments
+
+
+def strongest(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The joints that move each vertex most [V, 8 at most] int32, and their shares of it; rows sum to one. float32"""
+    order = np.argsort(-weights, axis=1, kind="stable")[:, :INFLUENCES]
+    shares = np.take_along_axis(weights, order, axis=1)
+    return order.astype(np.int32), (shares / shares.sum(1, keepdims=True)).astype(np.float32)
 
 
 class Skin:

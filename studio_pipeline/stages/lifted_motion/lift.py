@@ -14,6 +14,7 @@ from studio_pipeline.geometry.skinning import pose_vertices, skinning_transforms
 from studio_pipeline.schema.clip import Clip
 from studio_pipeline.schema.errors import InputError
 from studio_pipeline.schema.records import CameraPath, Character, Motion, Observations, Rig
+from studio_pipeline.stages.base import silent
 from studio_pipeline.stages.lifted_motion import LiftSettings
 from studio_pipeline.stages.lifted_motion.views import View
 
@@ -32,10 +33,6 @@ class LiftResult:
     motion: Motion
     residuals: dict[str, Any]  # JSON: per-frame errors, calibrated weights, curves of the terms
     pictures: np.ndarray  # [T, H, W, 3] uint8 sRGB, the lift rendered like the clip
-
-
-def _silent(fraction: float, message: str = "") -> None:
-    """Progress sink of a lift that nobody watches."""
 
 
 def _checked(character: Character, rig: Rig, view: View, name: str, frames: int) -> None:
@@ -81,7 +78,7 @@ def lift(
     clip: Clip,
     observations: Observations,
     settings: LiftSettings,
-    progress: Callable[..., None] = _silent,
+    progress: Callable[..., None] = silent,
     views: Sequence[View] = (),
 ) -> LiftResult:
     """Fit joint motion of a rigged character to a clip whose index 0 shows the rest pose.
@@ -121,13 +118,10 @@ def lift(
 
 def _fitters(character: Character, rig: Rig, views: Sequence[View], settings: LiftSettings) -> list[Fitter]:
     """A fitter for each view, the others joined to the first."""
-    import torch
-
     from studio_pipeline.stages.lifted_motion.synthesis import Fitter
 
     for number, view in enumerate(views):
         _checked(character, rig, view, f"view {number}: " if number else "", views[0].clip.frame_count)
-    torch.manual_seed(0)
     fitters = [Fitter(character, rig, view.camera, view.clip, view.observations, settings) for view in views]
     for other in fitters[1:]:
         fitters[0].join(other)

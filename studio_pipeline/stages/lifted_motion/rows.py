@@ -8,11 +8,9 @@ import warp as wp
 from studio_pipeline.render.runtime import initialize, over_frames
 from studio_pipeline.schema.records import Character, Rig
 from studio_pipeline.stages.lifted_motion import row_kernels
-from studio_pipeline.stages.lifted_motion.kinematics import Skeleton, Skin
+from studio_pipeline.stages.lifted_motion.kinematics import Skeleton, Skin, strongest
 
 __all__ = ["Rows"]
-
-INFLUENCES = 8
 
 
 class Rows:
@@ -22,7 +20,7 @@ class Rows:
         initialize(row_kernels.__name__)
         self.skeleton = skeleton
         weights = np.asarray(rig.weights, np.float32)
-        order = np.argsort(-weights, axis=1, kind="stable")[:, :INFLUENCES]
+        joints, shares = strongest(weights)
         carried = np.asarray((weights > 0.0).astype(np.float32) @ skeleton.below.T > 0.0)  # [V, J]
         on_face = np.asarray(carried[character.faces].any(axis=1))  # [F, J]
         most = int(on_face.sum(1).max())
@@ -34,8 +32,8 @@ class Rows:
             on_face[np.flatnonzero(left), joint[left]] = False
         self.bones = row_kernels.Bones()
         self.bones.rest = _given(character.vertices, wp.vec3)
-        self.bones.joints = _given(order, wp.int32)
-        self.bones.weights = _given(np.take_along_axis(weights, order, axis=1), wp.float32)
+        self.bones.joints = _given(joints, wp.int32)
+        self.bones.weights = _given(shares, wp.float32)
         self.bones.faces = _given(character.faces, wp.vec3i)
         self.bones.carriers = _given(carriers, wp.int32)
         self.bones.below = _given(skeleton.below, wp.int32)

@@ -14,10 +14,12 @@ from studio_pipeline.render.mesh import RenderMesh
 from studio_pipeline.render.raster import NEAR_M
 from studio_pipeline.render.runtime import initialize, over_frames
 from studio_pipeline.schema.records import CameraPath, Character, Rig
+from studio_pipeline.stages.lifted_motion.kinematics import strongest
 
 __all__ = ["Scorer"]
 
-INFLUENCES = 8
+NOWHERE = np.zeros((0, 0), np.float32)  # no picture of what is unexplained is wanted
+EVENLY = np.ones(3)
 MARGIN = 10  # around the mask: farther out a surface costs nothing more [px]
 BATCH = 32  # poses that are rendered at once, for the memory's sake
 
@@ -54,10 +56,7 @@ class Scorer:
         self.mesh = RenderMesh.from_character(character)
         self.faces = len(character.faces)
         self.rest = wp.array(np.ascontiguousarray(character.vertices, np.float32), dtype=wp.vec3, device="cpu")
-        order = np.argsort(-rig.weights, axis=1, kind="stable")[:, :INFLUENCES]
-        shares = np.take_along_axis(np.asarray(rig.weights, np.float32), order, axis=1)
-        self.joints = wp.array(np.ascontiguousarray(order, np.int32), device="cpu")
-        self.shares = wp.array(np.ascontiguousarray(shares / shares.sum(1, keepdims=True)), device="cpu")
+        self.joints, self.shares = (wp.array(value, device="cpu") for value in strongest(np.asarray(rig.weights)))
         self.light = lighting.Light()
         self.light.mode = lighting.HARMONICS
         self.harmonics = wp.array(np.ascontiguousarray(light[None], np.float32), dtype=wp.vec3, device="cpu")
@@ -93,11 +92,14 @@ class Scorer:
         over_frames(len(transforms), lambda part: self._batches(frame, transforms, part, result))
         return result / self.areas[frame]
 
-    def unexplained(self, frame: int, transforms: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
-        """What a pose [J, 4, 4] leaves unexplained where [h, w], and column and row [px] where that picture begins."""
+    def unexplained(self, frame: int, transforms: np.ndarray, parts: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
+        """What a pose [J, 4, 4] leaves unexplained where [h, w], and column and row [px] where that picture begins.
+
+        ``parts`` [3] weighs what `costs` gives.
+        """
         top, left, bottom, right = self.windows[frame]
         excess = np.zeros((bottom - top, right - left), np.float32)
-        self._score(frame, transforms[None], np.zeros((1, 3), np.float32), excess)
+        self._score(frame, transforms[None], np.zeros((1, 3), np.float32), excess, parts)
         return excess, (left, top)
 
     def _batches(self, frame: int, transforms: np.ndarray, part: slice, result: np.ndarray) -> None:
@@ -105,7 +107,14 @@ class Scorer:
             piece = slice(start, min(start + BATCH, part.stop))
             self._score(frame, transforms[piece], result[piece])
 
-    def _score(self, frame: int, transforms: np.ndarray, result: np.ndarray, excess: np.ndarray | None = None) -> None:
+    def _score(
+        self,
+        frame: int,
+        transforms: np.ndarray,
+        result: np.ndarray,
+        excess: np.ndarray = NOWHERE,
+        parts: np.ndarray = EVENLY,
+    ) -> None:
         top, left, bottom, right = self.windows[frame]
         count, width, height = len(transforms), right - left, bottom - top
         vertices = self.rest.shape[0]
@@ -130,10 +139,11 @@ class Scorer:
             wp.array(np.ascontiguousarray(self.masks[frame][top:bottom, left:right]), device="cpu"),
         ]
         costs = wp.array(result, dtype=wp.vec3, device="cpu", copy=False)
-        nothing = np.zeros((0, 0), np.float32)
-        where = wp.array(nothing if excess is None else excess, device="cpu", copy=False)
+        where = wp.array(excess, device="cpu", copy=False)
         lit = [surface, normals, self.light, self.harmonics]
-        _launch(score_kernels.score, (count, height), [screen, *lit, *hit, *seen, costs, where])
+        _launch(
+            score_kernels.score, (count, height), [screen, *lit, *hit, *seen, wp.vec3(*parts.tolist()), costs, where]
+        )
 
 
 def _window(mask: np.ndarray) -> tuple[int, int, int, int]:

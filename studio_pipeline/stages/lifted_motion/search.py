@@ -1,8 +1,8 @@
 """Limbs that were lost: sample turns that the slope of the residuals does not point to, keep what explains the frame.
 
-A frame's poses are compared by `scoring.Scorer`. For each limb a broad sample of turns is tried; the limbs that gain
-most are refined by an evolution strategy with shrinking steps. What is believed of the pose (near the expected one)
-is part of the cost, so that hidden limbs stay where they are.
+A frame's poses are compared by `scoring.Scorer`. Limbs within whose reach most is unexplained are turned; the cheapest
+turns that lie far apart are refined by an evolution strategy with shrinking steps and are starts for direct alignment.
+What is believed of the pose (near the expected one) is part of the cost, so that hidden limbs stay where they are.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 
 from studio_pipeline.geometry.cameras import project
 from studio_pipeline.geometry.rotations import axis_angle_to_matrix
+from studio_pipeline.stages.lifted_motion import LiftSettings
 from studio_pipeline.stages.lifted_motion.kinematics import Pose, Skeleton, matrix_to_axis_angle
 from studio_pipeline.stages.lifted_motion.scoring import Scorer
 
@@ -78,7 +79,7 @@ class Search:
     """Looks for better poses of one frame."""
 
     def __init__(
-        self, scorer: Scorer, skeleton: Skeleton, limbs: list[Limb], partners: np.ndarray, rest: float, speed: float
+        self, scorer: Scorer, skeleton: Skeleton, limbs: list[Limb], partners: np.ndarray, settings: LiftSettings
     ) -> None:
         """Hold what a search needs.
 
@@ -87,13 +88,14 @@ class Search:
             skeleton: The rig's skeleton.
             limbs: Joints to turn.
             partners: The joint that a loose joint goes along with, -1 for those that the skeleton holds. [J]
-            rest: Standard deviation of joint turns away from rest [rad].
-            speed: The same from the expected pose.
+            settings: How far joints turn from rest and from the expected pose; what is left out.
         """
         self.views: list[Scorer] = []
         self.loose = [(joint, int(partner)) for joint, partner in enumerate(partners) if partner >= 0]
         self.scorer, self.skeleton, self.limbs = scorer, skeleton, limbs
-        self.rest, self.speed = rest, speed
+        self.rest, self.speed = settings.rest_rad, settings.speed
+        colour, mask = (float(term not in settings.without) for term in ("rgb", "mask"))
+        self.parts = np.array([colour, mask, mask])
 
     def join(self, other: Search) -> None:
         """Compare with another view's frames too."""
@@ -103,7 +105,7 @@ class Search:
         """What poses leave unexplained, per pixel of the mask, mean over views. [M]"""
         transforms = self.skeleton.many_transforms(rotations, shifts)
         scorers = [self.scorer, *self.views]
-        return np.mean([scorer.costs(frame, transforms).sum(1) for scorer in scorers], axis=0)
+        return np.mean([scorer.costs(frame, transforms) @ self.parts for scorer in scorers], axis=0)
 
     def data(self, frame: int, poses: list[Pose]) -> np.ndarray:
         """What poses leave unexplained, per pixel of the mask. [M]"""
@@ -165,7 +167,7 @@ class Search:
     def _suspects(self, frame: int, pose: Pose) -> list[int]:
         """Limbs within whose reach most is unexplained, for the surface they could cover."""
         transforms = self.skeleton.many_transforms(pose.rotations[None], pose.translations[None])[0]
-        excess, corner = self.scorer.unexplained(frame, transforms)
+        excess, corner = self.scorer.unexplained(frame, transforms, self.parts)
         mask = self.scorer.masks[frame][
             corner[1] : corner[1] + excess.shape[0], corner[0] : corner[0] + excess.shape[1]
         ]

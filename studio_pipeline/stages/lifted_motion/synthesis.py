@@ -13,12 +13,12 @@ from studio_pipeline.schema.records import CameraPath, Character, Observations, 
 from studio_pipeline.stages.lifted_motion import LiftSettings
 from studio_pipeline.stages.lifted_motion.appearance import Appearance
 from studio_pipeline.stages.lifted_motion.equations import Equations, Round
+from studio_pipeline.stages.lifted_motion.footage import UNLIKE, Carried, Footage
 from studio_pipeline.stages.lifted_motion.kinematics import Pose, Skeleton, Skin
 from studio_pipeline.stages.lifted_motion.priors import Priors, solve_frames
 from studio_pipeline.stages.lifted_motion.scoring import Scorer
 from studio_pipeline.stages.lifted_motion.seams import find_seams
 from studio_pipeline.stages.lifted_motion.search import Search, limbs_of
-from studio_pipeline.stages.lifted_motion.view import UNLIKE, Carried, View
 
 __all__ = ["Fitter"]
 
@@ -60,15 +60,19 @@ class Fitter:
         self.vertices = np.asarray(character.vertices, dtype=np.float64)
         self.weights = np.asarray(rig.weights, dtype=np.float64)
         self.skeleton = Skeleton(rig)
-        self.view = View(character, rig, camera, clip, observations, settings)
-        self.views = [self.view]
+        self.footage = Footage(character, rig, camera, clip, observations, settings)
+        self.everything = [self.footage]
         self.searches = 0
         self.seams = find_seams(character, rig)
         self.priors = self._priors()
         scorer = Scorer(character, rig, camera, self.appearance.light, clip.frames, observations.masks)
         limbs = limbs_of(self.skeleton, self.vertices, self.weights, _vertex_areas(character))
-        self.search = Search(scorer, self.skeleton, limbs, self.seams.partners, settings.rest_rad, settings.speed)
-        self.floor = float(self.search.data(0, [Pose.rest(self.skeleton.count)])[0])
+        self.search = Search(scorer, self.skeleton, limbs, self.seams.partners, settings)
+        self.floor = self._floor()
+
+    def _floor(self) -> float:
+        """What the rest pose leaves unexplained of index 0, which shows it: no pose explains a frame better."""
+        return max(float(self.search.data(0, [Pose.rest(self.skeleton.count)])[0]), 1e-6)
 
     def _priors(self) -> Priors:
         settings, joints = self.settings, self.skeleton.count
@@ -89,17 +93,12 @@ class Fitter:
     @property
     def frames(self) -> list[Any]:
         """What was seen in the frames of the first clip."""
-        return self.view.frames
+        return self.footage.frames
 
     @property
     def appearance(self) -> Appearance:
         """How the first clip shows the character."""
-        return self.view.appearance
-
-    @property
-    def observations(self) -> Observations:
-        """Of the first clip; late tracks are bound once `together` has run."""
-        return self.view.observations
+        return self.footage.appearance
 
     def vertices_of(self, pose: Pose) -> np.ndarray:
         """Posed vertices [V, 3]."""
@@ -109,16 +108,17 @@ class Fitter:
         """Fit another view of the same motion too: ``other`` has the same character, rig and number of frames."""
         if len(other.frames) != len(self.frames):
             raise ValueError(f"a view of {len(other.frames)} frames for {len(self.frames)}")
-        self.views.append(other.view)
+        self.everything.append(other.footage)
         self.search.join(other.search)
+        self.floor = self._floor()
 
     def equations(self, index: int, pose: Pose, how: Round) -> Equations:
         """What frame ``index`` says about a step from ``pose``, in all views, and what holds loose parts."""
         skin = Skin(self.skeleton, pose)
         result = Equations(6 * self.skeleton.count)
         self._hold(result, skin)
-        for view in self.views:
-            result.join(view.equations(index, skin, how))
+        for footage in self.everything:
+            result.join(footage.equations(index, skin, how))
         return result
 
     def _hold(self, result: Equations, skin: Skin) -> None:
@@ -147,7 +147,7 @@ class Fitter:
     def _next(self, index: int, last: Pose, before: Pose, explained: float) -> tuple[Pose, float]:
         """The pose of frame ``index``, given the two before it, and how well it explains the frame."""
         rounds = self.settings.rounds_first
-        carried = self.view.carried(index, last)
+        carried = self.footage.carried(index, last)
         expected = pose = last.moved(COASTING * Priors.between(before, last))
         for turn in range(rounds):
             late = turn / max(rounds - 1, 1)
@@ -174,7 +174,7 @@ class Fitter:
 
     def _aligning(self, blur: float, track: float) -> Round:
         """A round of direct alignment; contours and tracks help where lines and flat shades leave the render unlike."""
-        unlike = self.view.noise > UNLIKE
+        unlike = self.footage.noise > UNLIKE
         share = 0.5 if unlike else 0.0
         track = max(track, 0.3) if unlike else track
         return Round(reach=4.0, flow=share, contour=share, track=track, colour=1.0, blur=blur)
@@ -192,7 +192,7 @@ class Fitter:
         """One round on one frame, given the two frames before it."""
         seen = self.equations(index, pose, how).damped()
         if carried is not None:
-            self.view.add_carried(seen, index, pose, carried, how.reach, share)
+            self.footage.add_carried(seen, index, pose, carried, how.reach, share)
         diagonal, value = self.priors.one(pose, last, before)
         return self._stepped(pose, np.linalg.solve(seen.matrix + np.diag(diagonal), seen.value + value))
 
@@ -213,7 +213,7 @@ class Fitter:
         Returns:
             The pose that explains the frame best, and how well (see `_explained`).
         """
-        if self.frames[index].contour is None or "rgb" in self.settings.without:
+        if self.frames[index].contour is None:
             return pose, last
         now = self._explained(index, pose)
         if now < WORSE or (now < LOST and now < 1.08 * last):
@@ -256,8 +256,8 @@ class Fitter:
     def together(self, poses: list[Pose], progress: Callable[[float], None]) -> list[Pose]:
         """Fit all frames at once with smoothness in both directions of time."""
         rounds = self.settings.rounds_all
-        for view in self.views:
-            view.bind(np.stack([self.vertices_of(pose) for pose in poses]))
+        for footage in self.everything:
+            footage.bind(np.stack([self.vertices_of(pose) for pose in poses]))
         for turn in range(rounds):
             late = turn / max(rounds - 1, 1)
             how = self._aligning(2.0 if late < 0.5 else 1.0, 0.1)

@@ -9,7 +9,7 @@ import numpy as np
 
 from studio_pipeline.schema.clip import Clip
 from studio_pipeline.schema.records import CameraPath, Character, Observations
-from studio_pipeline.stages.base import StageContext, StageResult
+from studio_pipeline.stages.base import StageContext, StageResult, silent
 from studio_pipeline.stages.observations.external import external_tracks
 from studio_pipeline.stages.observations.observe import observe_with, run_with
 from studio_pipeline.stages.observations.parts import Measured, Providers, Scene
@@ -52,16 +52,12 @@ CLASSICAL = Providers(
 )
 
 
-def _silent(fraction: float, message: str = "") -> None:
-    """Progress sink of a caller that doesn't watch."""
-
-
 def observe(
     character: Character,
     camera: CameraPath,
     clip: Clip,
     settings: ObservationSettings,
-    progress: Callable[..., None] = _silent,
+    progress: Callable[..., None] = silent,
 ) -> tuple[Observations, np.ndarray]:
     """`observe_with` without networks."""
     return observe_with(CLASSICAL, character, camera, clip, settings, progress)

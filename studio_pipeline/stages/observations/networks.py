@@ -9,7 +9,7 @@ import numpy as np
 
 from studio_pipeline.schema.clip import Clip
 from studio_pipeline.schema.records import CameraPath, Character, Observations
-from studio_pipeline.stages.base import StageContext, StageResult
+from studio_pipeline.stages.base import StageContext, StageResult, silent
 from studio_pipeline.stages.observations.classical import CLASSICAL
 from studio_pipeline.stages.observations.depth_anything import predicted_depth
 from studio_pipeline.stages.observations.observe import observe_with, run_with
@@ -32,16 +32,12 @@ def available() -> str:
     return f"{' and '.join(missing)} not installed; pip install 'studio_pipeline[models]'" if missing else ""
 
 
-def _silent(fraction: float, message: str = "") -> None:
-    """Progress sink of a caller that doesn't watch."""
-
-
 def observe(
     character: Character,
     camera: CameraPath,
     clip: Clip,
     settings: ObservationSettings,
-    progress: Callable[..., None] = _silent,
+    progress: Callable[..., None] = silent,
 ) -> tuple[Observations, np.ndarray]:
     """`observe_with` every provider there is."""
     return observe_with(ALL, character, camera, clip, settings, progress)

@@ -28,7 +28,7 @@ from studio_pipeline.stages.lifted_motion.photometric import STEP, colour_residu
 from studio_pipeline.stages.lifted_motion.rows import Rows
 from studio_pipeline.stages.observations.binding import bind_tracks
 
-__all__ = ["UNLIKE", "Carried", "View"]
+__all__ = ["UNLIKE", "Carried", "Footage"]
 
 MARGIN = 5  # [px] between the mask and what is taken for background
 PIXELS = 2000  # that direct alignment compares
@@ -60,7 +60,7 @@ class _Frame:
         return self.levels[blur]
 
 
-class View:
+class Footage:
     """Holds what was seen in one clip."""
 
     def __init__(
@@ -150,7 +150,7 @@ class View:
             residual = self.tracks[index, frame.tracks] - pixels
             weight = robust(np.linalg.norm(residual, axis=1), how.reach) / settings.track_px**2
             result.add(rows, residual, how.track * weight * self._density(len(residual)))
-        if how.flow or how.contour or how.colour:
+        if how.flow or how.contour or how.colour or (how.depth and frame.depth is not None):
             self._compare(result, skin, index, how)
         return result
 
@@ -162,26 +162,8 @@ class View:
         assert frame.contour is not None
         synthesis = self.appearance.render(self._posed(skin), index, frame.background)
         scale = self.appearance.samples
-        samples = surface_samples(synthesis, settings.samples, scale)
-        measured = bool(how.depth) and frame.depth is not None
-        if len(samples.faces) and (how.flow or measured):
-            bound = samples.faces, samples.shares
-            _, by_point, depth, by_depth = self._measured(skin, index, *bound)
-            density = self._density(len(samples.faces))
-            if how.flow:
-                rendered = cv2.cvtColor(synthesis.image, cv2.COLOR_RGB2GRAY)
-                shift, confidence, tensor = flow_between(rendered, frame.image, samples.pixels)
-                weight = robust(np.linalg.norm(shift, axis=1), how.reach) * confidence / settings.flow_px**2
-                rows = self.rows.of(skin, *bound, by_point)
-                result.add(rows, shift, (how.flow * density * weight)[:, None, None] * tensor)
-            if measured and frame.depth is not None:
-                gap = sampled(frame.depth, samples.pixels) - depth
-                known = np.isfinite(gap)
-                noise = settings.depth_fraction * self.character.diagonal
-                trust = robust(gap[known], 4.0 * noise) / noise**2 * how.depth * density
-                slopes = np.broadcast_to(by_depth, (int(known.sum()), 1, 3))
-                rows = self.rows.of(skin, bound[0][known], bound[1][known], slopes)
-                result.add(rows, gap[known, None], trust)
+        if how.flow or (how.depth and frame.depth is not None):
+            self._sample(result, skin, index, how, synthesis)
         if how.colour:
             self._align(result, skin, index, how, synthesis)
         if how.contour:
@@ -192,6 +174,30 @@ class View:
                 along = self.rows.of(skin, points.faces, points.shares, along)
                 weight = robust(gap, how.reach) / settings.contour_px**2 * self._density(len(gap))
                 result.add(along, gap[:, None], how.contour * weight)
+
+    def _sample(self, result: Equations, skin: Skin, index: int, how: Round, synthesis: Synthesis) -> None:
+        """Flow between render and frame, and depth, at points all over the visible surface."""
+        settings, frame = self.settings, self.frames[index]
+        samples = surface_samples(synthesis, settings.samples, self.appearance.samples)
+        if not len(samples.faces):
+            return
+        bound = samples.faces, samples.shares
+        _, by_point, depth, by_depth = self._measured(skin, index, *bound)
+        density = self._density(len(samples.faces))
+        if how.flow:
+            rendered = cv2.cvtColor(synthesis.image, cv2.COLOR_RGB2GRAY)
+            shift, confidence, tensor = flow_between(rendered, frame.image, samples.pixels)
+            weight = robust(np.linalg.norm(shift, axis=1), how.reach) * confidence / settings.flow_px**2
+            rows = self.rows.of(skin, *bound, by_point)
+            result.add(rows, shift, (how.flow * density * weight)[:, None, None] * tensor)
+        if how.depth and frame.depth is not None:
+            gap = sampled(frame.depth, samples.pixels) - depth
+            known = np.isfinite(gap)
+            noise = settings.depth_fraction * self.character.diagonal
+            trust = robust(gap[known], 4.0 * noise) / noise**2 * how.depth * density
+            slopes = np.broadcast_to(by_depth, (int(known.sum()), 1, 3))
+            rows = self.rows.of(skin, bound[0][known], bound[1][known], slopes)
+            result.add(rows, gap[known, None], trust)
 
     def _align(self, result: Equations, skin: Skin, index: int, how: Round, synthesis: Synthesis) -> None:
         """Direct alignment of colours (see `photometric`)."""
