@@ -7,18 +7,23 @@ import itertools
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import warp as wp
 
-__all__ = ["FRAME_THREADS", "initialize", "over_frames"]
+__all__ = ["FRAME_THREADS", "initialize", "over_frames", "side_by_side"]
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 FRAME_THREADS = min(2, os.cpu_count() or 1)
 """Threads that frames are spread over on the CPU; `wp.launch` releases the GIL, and a CPU launch is one thread."""
 
 _lock = threading.Lock()
 _ready = False
+_inside = threading.local()  # has `busy` on threads of `side_by_side`
 
 
 def initialize(*modules: str) -> None:
@@ -38,7 +43,7 @@ def over_frames(count: int, work: Callable[[slice], None]) -> None:
 
     Frames must not depend on each other, so the result is the same for any number of threads.
     """
-    parts = min(FRAME_THREADS, count)
+    parts = min(1 if getattr(_inside, "busy", False) else FRAME_THREADS, count)
     bounds = [count * part // parts for part in range(parts + 1)] if parts else []
     slices = [slice(a, b) for a, b in itertools.pairwise(bounds)]
     if len(slices) == 1:
@@ -46,6 +51,20 @@ def over_frames(count: int, work: Callable[[slice], None]) -> None:
     elif slices:
         with ThreadPoolExecutor(len(slices)) as pool:
             list(pool.map(work, slices))
+
+
+def side_by_side(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+    """``work`` of every item, in their order, on `FRAME_THREADS` threads; frames inside it are not spread again.
+
+    Items must not depend on each other, so the result is the same for any number of threads.
+    """
+
+    def busy(item: Item) -> Result:
+        _inside.busy = True
+        return work(item)
+
+    with ThreadPoolExecutor(FRAME_THREADS) as pool:
+        return list(pool.map(busy, items))
 
 
 def _init_silently() -> None:

@@ -106,9 +106,7 @@ def score(
     barycentrics: wp.array3d(dtype=wp.vec3),
     picture: wp.array2d(dtype=wp.vec3),  # [H, W] square roots of linear light
     mask: wp.array2d(dtype=float),  # [H, W] coverage
-    parts: wp.vec3,  # how much each of `unexplained` counts in ``excess``
     costs: wp.array(dtype=wp.vec3),  # [M] out, zeros: sums of `unexplained` [px]
-    excess: wp.array2d(dtype=float),  # [H, W] or [0, 0] out: of the first pose, weighed by ``parts``
 ):
     """Sum what a pose leaves unexplained; launched over (M, H)."""
     pose, y = wp.tid()
@@ -119,10 +117,7 @@ def score(
         seen = wp.vec3(0.0, 0.0, 0.0)
         if face >= 0 and cover > 0.0:
             seen = surface_colour(screen, surface, normals, light, harmonics, pose, face, barycentrics[pose, y, x])
-        cost = unexplained(seen, picture[y, x], cover, face)
-        total += cost
-        if pose == 0 and excess.shape[0] > 0:
-            excess[y, x] = wp.dot(parts, cost)
+        total += unexplained(seen, picture[y, x], cover, face)
     wp.atomic_add(costs, pose, total)
 
 

@@ -15,6 +15,7 @@ from studio_pipeline.stages.lifted_motion.appearance import harmonics, harmonics
 from studio_pipeline.stages.lifted_motion.equations import Equations, Round
 from studio_pipeline.stages.lifted_motion.kinematics import Pose, Skeleton, Skin, bind_points
 from studio_pipeline.stages.lifted_motion.photometric import colour_residuals, pixel_samples, softened
+from studio_pipeline.stages.lifted_motion.recovery import COLOURS, Recovery
 from studio_pipeline.stages.lifted_motion.rows import Rows
 from studio_pipeline.stages.lifted_motion.seams import find_seams
 from studio_pipeline.stages.lifted_motion.search import Search
@@ -106,7 +107,8 @@ def test_alignment_finds_the_true_pose_again(filmed: tuple[Fitter, list[Pose]]) 
     rng = np.random.default_rng(3)
     step = np.concatenate([rng.normal(0.0, 0.05, 9), np.zeros(9)])
     start = poses[4].moved(step)
-    pose = fitter._aligned(4, start, poses[3], poses[2], 0.0, (3.0, 2.0, 1.0, 1.0))
+    rounds = [Round(reach=4.0, flow=0.0, contour=0.0, track=0.0, colour=1.0, blur=b) for b in (3.0, 2.0, 1.0, 1.0)]
+    _, pose = fitter.descended(4, start, rounds, start, small=False)
 
     def off(guess: Pose) -> float:
         vertices = np.stack([fitter.vertices_of(p) for p in (guess, poses[4])])
@@ -130,12 +132,35 @@ def test_a_lost_limb_is_found(filmed: tuple[Fitter, list[Pose]]) -> None:
     fitter, poses = filmed
     lost = Pose(poses[5].rotations.copy(), poses[5].translations.copy())
     lost.rotations[1] = lost.rotations[1] @ axis_angle_to_matrix(np.array([0.2, 0.3, -1.1]))
-    assert fitter._explained(5, lost) > 1.5
-    fitter.searches = 0
-    found, explained = fitter._found_again(5, lost, lost, 1.0)
+    assert fitter.explained(5, lost) > 1.5
+    found, explained = Recovery(fitter).found(5, lost, lost, lost, 1.0)
     error = np.linalg.norm(fitter.vertices_of(found) - fitter.vertices_of(poses[5]), axis=1).mean()
     assert explained < 1.25
     assert error < 0.03 * fitter.character.diagonal
+
+
+def test_a_figure_that_jumped_is_found_where_the_mask_is(filmed: tuple[Fitter, list[Pose]]) -> None:
+    """Nothing of the last pose overlaps the frame; a pose known from earlier frames does, once it is moved there."""
+    fitter, poses = filmed
+    away = Pose(poses[5].rotations.copy(), poses[5].translations + np.array([[0.45, 0.3, 0.0], [0, 0, 0], [0, 0, 0]]))
+    recovery = Recovery(fitter)
+    recovery.known.append(poses[4])
+    found, explained = recovery.found(5, away, away, away, 1.0)
+    error = np.linalg.norm(fitter.vertices_of(found) - fitter.vertices_of(poses[5]), axis=1).mean()
+    assert explained < 1.25
+    assert error < 0.03 * fitter.character.diagonal
+
+
+def test_small_pictures_lead_closer(filmed: tuple[Fitter, list[Pose]], monkeypatch: pytest.MonkeyPatch) -> None:
+    fitter, poses = filmed
+    start = poses[4].moved(np.concatenate([np.random.default_rng(3).normal(0.0, 0.1, 9), np.zeros(9)]))
+    small = fitter.footage.shrunk(2 * SIZE // 3)
+    assert small.camera.width == 2 * SIZE // 3 and small.frames[4].picture.shape[:2] == (2 * SIZE // 3,) * 2
+    monkeypatch.setattr(fitter, "small", [small])
+    _, pose = fitter.descended(4, start, COLOURS, start, small=True)
+    gaps = [fitter.vertices_of(guess) - fitter.vertices_of(poses[4]) for guess in (start, pose)]
+    before, after = (np.linalg.norm(gap, axis=1).mean() for gap in gaps)
+    assert after < 0.7 * before
 
 
 def test_what_is_left_out_is_left_out_of_the_search(filmed: tuple[Fitter, list[Pose]]) -> None:

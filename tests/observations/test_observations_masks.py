@@ -132,3 +132,17 @@ def test_a_foot_that_stays_where_it_was_is_not_taken_for_background() -> None:
     masks = segment(frames, truth[0], ClassicalSettings())
     assert all((mask[82:118, 52:72] > 127).mean() > 0.9 for mask in masks)
     assert _mean(masks, truth) > 0.85
+
+
+def test_a_body_that_jumps_farther_than_flow_follows_is_masked_whole() -> None:
+    """Fitting the backdrop through it, because it is looked for where it was, would hide most of it."""
+    y, x = np.mgrid[0:1:128j, 0:1:128j]
+    backdrop = np.stack([90 + 70 * x, 150 - 60 * y, 80 + 50 * x * y], axis=-1)
+    rng = np.random.default_rng(2)
+    frames, truth = np.repeat(backdrop[None], 4, axis=0), np.zeros((4, 128, 128), bool)
+    for index, (row, column) in enumerate(((40, 30), (42, 31), (24, 62), (26, 64))):
+        truth[index, row : row + 44, column : column + 44] = True
+        frames[index, row : row + 44, column : column + 44] = (128, 118, 74)
+        frames[index, row + 8 : row + 20, column + 6 : column + 18] = 10
+    frames = np.clip(frames + rng.normal(0.0, 1.5, frames.shape), 0, 255).astype(np.uint8)
+    assert _worst(segment(frames, truth[0], ClassicalSettings()), truth) > 0.95

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 
 import cv2
@@ -62,6 +63,12 @@ class Appearance:
         self.light = np.zeros((9, 3))
         self.light[0] = 1.0 / FACTORS[0]
         self._fit(frame, mask)
+
+    def at_size(self, width: int, height: int) -> Appearance:
+        """The same look at another picture size, one sample a pixel."""
+        other = copy.copy(self)
+        other.samples, other.camera = 1, self.camera.resized(width, height)
+        return other
 
     def _seen(self, vertices: np.ndarray, frame: int) -> tuple[Raster, np.ndarray, np.ndarray]:
         """Raster, screen positions [1, V, 3] and normals [1, V, 3] of posed vertices [V, 3] float32."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, field
 
 import cv2
@@ -32,6 +33,7 @@ __all__ = ["UNLIKE", "Carried", "Footage"]
 
 MARGIN = 5  # [px] between the mask and what is taken for background
 PIXELS = 2000  # that direct alignment compares
+FEW_PIXELS = 600  # the same on shrunk pictures
 COLOUR_SHARE = 0.1  # of what those pixels say: neighbours err together
 UNLIKE = 0.045  # difference from index 0 above which colours alone don't decide, and shading says nothing
 NOISE = 0.03  # least difference of colours that is not worth believing, 0..1
@@ -59,6 +61,16 @@ class _Frame:
             self.levels[blur] = softened(self.picture, blur)
         return self.levels[blur]
 
+    def shrunk(self, mask: np.ndarray, size: tuple[int, int]) -> _Frame:
+        """The frame at another size (width, height), given its mask; without tracks."""
+        image, picture, background, small = (
+            cv2.resize(value, size, interpolation=cv2.INTER_AREA)
+            for value in (self.image, self.picture, self.background, mask)
+        )
+        depth = None if self.depth is None else cv2.resize(self.depth, size, interpolation=cv2.INTER_NEAREST)
+        contour = None if self.contour is None or not (small > 127).any() else Contour(small)
+        return _Frame(image, picture, background, contour, np.zeros(0, int), depth)
+
 
 class Footage:
     """Holds what was seen in one clip."""
@@ -72,7 +84,7 @@ class Footage:
         observations: Observations,
         settings: LiftSettings,
     ) -> None:
-        self.character, self.camera, self.settings = character, camera, settings
+        self.character, self.camera, self.settings, self.pixels = character, camera, settings, PIXELS
         self.vertices = np.asarray(character.vertices, dtype=np.float64)
         self.weights = np.asarray(rig.weights, dtype=np.float64)
         self.skeleton = Skeleton(rig)
@@ -81,6 +93,17 @@ class Footage:
         self.frames = [self._seen(clip, observations, index) for index in range(clip.frame_count)]
         self._take_tracks(observations)
         self.noise = self._unlike(observations.masks[0] > 127)
+
+    def shrunk(self, side: int) -> Footage:
+        """The same footage on pictures of at most ``side`` pixels, one sample a pixel: quick, and without tracks."""
+        shrink = max(1.0, max(self.camera.width, self.camera.height) / side)
+        size = round(self.camera.width / shrink), round(self.camera.height / shrink)
+        other = copy.copy(self)
+        other.camera, other.pixels = self.camera.resized(*size), FEW_PIXELS
+        other.appearance = self.appearance.at_size(*size)
+        masks = self.observations.masks
+        other.frames = [frame.shrunk(mask, size) for frame, mask in zip(self.frames, masks, strict=True)]
+        return other
 
     def _unlike(self, mask: np.ndarray) -> float:
         """How much the render differs from index 0, whose pose is known: what the light's model can't explain."""
@@ -207,7 +230,7 @@ class Footage:
         slopes = tuple(cv2.Sobel(mean, cv2.CV_32F, 1 - k, k, scale=0.125) for k in (0, 1))
         strength = np.sqrt(sum(np.square(slope).sum(-1) for slope in slopes))
         samples = pixel_samples(
-            synthesis, strength, reach=round(2.0 * how.blur) + 1, jump=STEP * self.character.diagonal, count=PIXELS
+            synthesis, strength, reach=round(2.0 * how.blur) + 1, jump=STEP * self.character.diagonal, count=self.pixels
         )
         if not len(samples.faces):
             return

@@ -27,6 +27,7 @@ __all__ = [
     "project_with_jacobian",
     "strongest",
     "torch_vertices",
+    "turn_between",
 ]
 
 
@@ -61,6 +62,12 @@ def matrix_to_axis_angle(matrix: np.ndarray) -> np.ndarray:
 
     flat = np.ascontiguousarray(matrix.reshape(-1, 3, 3))
     return Rotation.from_matrix(flat).as_rotvec().reshape(*matrix.shape[:-2], 3)
+
+
+def turn_between(pose: Pose, other: Pose) -> float:
+    """The largest turn of a joint between two poses [rad]."""
+    turns = matrix_to_axis_angle(np.swapaxes(pose.rotations, -1, -2) @ other.rotations)
+    return float(np.linalg.norm(turns, axis=1).max())
 
 
 class Skeleton:

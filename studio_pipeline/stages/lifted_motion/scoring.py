@@ -18,8 +18,6 @@ from studio_pipeline.stages.lifted_motion.kinematics import strongest
 
 __all__ = ["Scorer"]
 
-NOWHERE = np.zeros((0, 0), np.float32)  # no picture of what is unexplained is wanted
-EVENLY = np.ones(3)
 MARGIN = 10  # around the mask: farther out a surface costs nothing more [px]
 BATCH = 32  # poses that are rendered at once, for the memory's sake
 
@@ -92,29 +90,12 @@ class Scorer:
         over_frames(len(transforms), lambda part: self._batches(frame, transforms, part, result))
         return result / self.areas[frame]
 
-    def unexplained(self, frame: int, transforms: np.ndarray, parts: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
-        """What a pose [J, 4, 4] leaves unexplained where [h, w], and column and row [px] where that picture begins.
-
-        ``parts`` [3] weighs what `costs` gives.
-        """
-        top, left, bottom, right = self.windows[frame]
-        excess = np.zeros((bottom - top, right - left), np.float32)
-        self._score(frame, transforms[None], np.zeros((1, 3), np.float32), excess, parts)
-        return excess, (left, top)
-
     def _batches(self, frame: int, transforms: np.ndarray, part: slice, result: np.ndarray) -> None:
         for start in range(part.start, part.stop, BATCH):
             piece = slice(start, min(start + BATCH, part.stop))
             self._score(frame, transforms[piece], result[piece])
 
-    def _score(
-        self,
-        frame: int,
-        transforms: np.ndarray,
-        result: np.ndarray,
-        excess: np.ndarray = NOWHERE,
-        parts: np.ndarray = EVENLY,
-    ) -> None:
+    def _score(self, frame: int, transforms: np.ndarray, result: np.ndarray) -> None:
         top, left, bottom, right = self.windows[frame]
         count, width, height = len(transforms), right - left, bottom - top
         vertices = self.rest.shape[0]
@@ -139,11 +120,8 @@ class Scorer:
             wp.array(np.ascontiguousarray(self.masks[frame][top:bottom, left:right]), device="cpu"),
         ]
         costs = wp.array(result, dtype=wp.vec3, device="cpu", copy=False)
-        where = wp.array(excess, device="cpu", copy=False)
         lit = [surface, normals, self.light, self.harmonics]
-        _launch(
-            score_kernels.score, (count, height), [screen, *lit, *hit, *seen, wp.vec3(*parts.tolist()), costs, where]
-        )
+        _launch(score_kernels.score, (count, height), [screen, *lit, *hit, *seen, costs])
 
 
 def _window(mask: np.ndarray) -> tuple[int, int, int, int]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from studio_pipeline.stages.lifted_motion.equations import Equations, Round
 from studio_pipeline.stages.lifted_motion.footage import UNLIKE, Carried, Footage
 from studio_pipeline.stages.lifted_motion.kinematics import Pose, Skeleton, Skin
 from studio_pipeline.stages.lifted_motion.priors import Priors, solve_frames
+from studio_pipeline.stages.lifted_motion.recovery import LOST, WORSE, Recovery
 from studio_pipeline.stages.lifted_motion.scoring import Scorer
 from studio_pipeline.stages.lifted_motion.seams import find_seams
 from studio_pipeline.stages.lifted_motion.search import Search, limbs_of
@@ -23,17 +25,12 @@ from studio_pipeline.stages.lifted_motion.search import Search, limbs_of
 __all__ = ["Fitter"]
 
 COASTING = 0.7  # share of the last step that is expected again
-WORSE = 1.2  # times what index 0 leaves unexplained: a frame below it needs no search
-LOST = 1.5  # the same: above it, a search every time; between them, where it got worse than in the last frame
-MOST_SEARCHES = 1.25  # of all, per frame of the clip
-TRIES = 2  # searches of one frame
-POLISHED = 6  # poses of a search that are aligned
 LONGEST_TURN = 0.6  # of one step [rad]
 ALIGNED = (2.0, 1.5, 1.0)  # blurs of the rounds of direct alignment [px]
 FREE = 10.0  # standard deviation that says nothing
 LOOSE = 0.5  # how far a loose joint may go from rest, of the diagonal
 SEAM = 0.015  # how well skins hold together, of the diagonal
-SEARCHED = (3.0, 1.5)  # the same after a search
+SMALL = 128  # larger side of the pictures that poses are searched with [px]
 
 
 def _vertex_areas(character: Character) -> np.ndarray:
@@ -62,13 +59,14 @@ class Fitter:
         self.skeleton = Skeleton(rig)
         self.footage = Footage(character, rig, camera, clip, observations, settings)
         self.everything = [self.footage]
-        self.searches = 0
+        self.small = [self.footage.shrunk(SMALL)]
         self.seams = find_seams(character, rig)
         self.priors = self._priors()
         scorer = Scorer(character, rig, camera, self.appearance.light, clip.frames, observations.masks)
-        limbs = limbs_of(self.skeleton, self.vertices, self.weights, _vertex_areas(character))
+        limbs = limbs_of(self.skeleton, self.weights, _vertex_areas(character))
         self.search = Search(scorer, self.skeleton, limbs, self.seams.partners, settings)
         self.floor = self._floor()
+        self.recovery = Recovery(self)
 
     def _floor(self) -> float:
         """What the rest pose leaves unexplained of index 0, which shows it: no pose explains a frame better."""
@@ -109,15 +107,16 @@ class Fitter:
         if len(other.frames) != len(self.frames):
             raise ValueError(f"a view of {len(other.frames)} frames for {len(self.frames)}")
         self.everything.append(other.footage)
+        self.small.append(other.small[0])
         self.search.join(other.search)
         self.floor = self._floor()
 
-    def equations(self, index: int, pose: Pose, how: Round) -> Equations:
+    def equations(self, index: int, pose: Pose, how: Round, *, small: bool = False) -> Equations:
         """What frame ``index`` says about a step from ``pose``, in all views, and what holds loose parts."""
         skin = Skin(self.skeleton, pose)
         result = Equations(6 * self.skeleton.count)
         self._hold(result, skin)
-        for footage in self.everything:
+        for footage in self.small if small else self.everything:
             result.join(footage.equations(index, skin, how))
         return result
 
@@ -155,19 +154,11 @@ class Fitter:
             how = Round(reach=12.0 * (1.0 - late) + 4.0 * late, flow=alone, contour=alone)
             pose = self._one(index, pose, last, before, how, carried if late < 1.0 else None, 1.0 - 0.95 * late)
         pose = self._aligned(index, pose, last, before, 0.1)
-        return self._found_again(index, pose, expected, explained)
+        return self.recovery.found(index, pose, expected, last, explained)
 
-    def _aligned(
-        self,
-        index: int,
-        pose: Pose,
-        last: Pose,
-        before: Pose,
-        track: float,
-        blurs: tuple[float, ...] = ALIGNED,
-    ) -> Pose:
+    def _aligned(self, index: int, pose: Pose, last: Pose, before: Pose, track: float) -> Pose:
         """Rounds of direct alignment, coarse to fine."""
-        for blur in blurs:
+        for blur in ALIGNED:
             how = self._aligning(blur, track)
             pose = self._one(index, pose, last, before, how)
         return pose
@@ -188,9 +179,11 @@ class Fitter:
         how: Round,
         carried: Carried | None = None,
         share: float = 0.0,
+        *,
+        small: bool = False,
     ) -> Pose:
         """One round on one frame, given the two frames before it."""
-        seen = self.equations(index, pose, how).damped()
+        seen = self.equations(index, pose, how, small=small).damped()
         if carried is not None:
             self.footage.add_carried(seen, index, pose, carried, how.reach, share)
         diagonal, value = self.priors.one(pose, last, before)
@@ -203,51 +196,43 @@ class Fitter:
             pose = self._one(index, pose, start, start, Round(reach=reach, track=0.3))
         return self._aligned(index, pose, start, start, 0.0)
 
-    def _explained(self, index: int, pose: Pose) -> float:
+    def descended(
+        self, index: int, pose: Pose, rounds: Sequence[Round], expected: Pose, *, small: bool
+    ) -> tuple[float, Pose]:
+        """Rounds from a start, which itself is what is expected: the cheapest pose on the way and its cost.
+
+        ``small`` looks at pictures of at most `SMALL` pixels.
+        """
+        start, way = pose, [pose]
+        for how in rounds:
+            if self.footage.noise > UNLIKE:
+                how = replace(how, contour=max(how.contour, 0.5))
+            pose = self._one(index, pose, start, start, how, small=small)
+            way.append(pose)
+        costs = self.search.costs(index, way, expected)
+        best = int(np.argmin(costs))
+        return float(costs[best]), way[best]
+
+    def explained(self, index: int, pose: Pose) -> float:
         """What a pose leaves unexplained of a frame, as a multiple of what the rest pose leaves of index 0."""
         return float(self.search.data(index, [pose])[0]) / self.floor
-
-    def _found_again(self, index: int, pose: Pose, expected: Pose, last: float) -> tuple[Pose, float]:
-        """Where a frame is explained worse than it could be, try turns of limbs.
-
-        Returns:
-            The pose that explains the frame best, and how well (see `_explained`).
-        """
-        if self.frames[index].contour is None:
-            return pose, last
-        now = self._explained(index, pose)
-        if now < WORSE or (now < LOST and now < 1.08 * last):
-            return pose, now
-        for turn in range(TRIES):
-            if self.searches >= MOST_SEARCHES * len(self.frames):
-                break
-            before, self.searches = now, self.searches + 1
-            found = self.search.improve(index, [pose, expected], expected, turn)
-            found = [self._aligned(index, start, start, start, 0.0, SEARCHED) for start in found[:POLISHED]]
-            found = [found[k] for k in np.argsort(self.search.costs(index, found, expected))[:2]] if found else []
-            options = [pose, *(self._aligned(index, start, start, start, 0.0) for start in found)]
-            pose = options[int(np.argmin(self.search.costs(index, options, expected)))]
-            now = self._explained(index, pose)
-            if now < WORSE or now > 0.97 * before:
-                break
-        return pose, now
 
     def _looked_back(self, poses: list[Pose]) -> list[Pose]:
         """A limb found again late was somewhere before: start bad frames from the frames after them."""
         for index in range(len(poses) - 2, 0, -1):
             if self.frames[index].contour is None:
                 continue
-            now, after = self._explained(index, poses[index]), poses[index + 1]
+            now, after = self.explained(index, poses[index]), poses[index + 1]
             if now < WORSE:
                 continue
             turn = np.linalg.norm(Priors.between(after, poses[index]).reshape(2, -1, 3)[0], axis=1).max()
-            if self._explained(index + 1, after) > 0.97 * now and turn < 0.5:
+            if self.explained(index + 1, after) > 0.97 * now and turn < 0.5:
                 continue
             further = poses[min(index + 2, len(poses) - 1)]
             expected = after.moved(COASTING * Priors.between(further, after))
             other = self._polished(index, expected)
-            if self._explained(index, other) > LOST:
-                other, _ = self._found_again(index, other, expected, 1.0)
+            if self.explained(index, other) > LOST:
+                other, _ = self.recovery.found(index, other, expected, after, 1.0)
             costs = self.search.costs(index, [poses[index], other], after)
             if costs[1] < costs[0]:
                 poses[index] = other

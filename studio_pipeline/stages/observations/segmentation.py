@@ -72,16 +72,30 @@ def _before_smooth(frames: np.ndarray, rest: np.ndarray, settings: ObservationSe
     """Masks before a background that is a smooth surface of colour, fitted per frame."""
     area = max(float(rest.sum()), 1.0)
     result = np.zeros(frames.shape[:3], dtype=np.uint8)
-    last, seed = np.zeros_like(rest), rest
+    last, seed, surface = np.zeros_like(rest), rest, None
     for index, frame in enumerate(frames):
         if last.any():
             seed = _propagated(frames[index - 1], frame, last)
-        surface, noise = smooth_background(frame, ~grown(seed, margin))
-        score = np.linalg.norm(frame.astype(np.float32) - surface, axis=-1) / float(np.clip(noise, settings.noise, 40))
+        hidden = seed if surface is None else seed | _jumped(frame, surface, settings, area)
+        surface, noise = smooth_background(frame, ~grown(hidden, margin))
+        score = _difference(frame, surface) / float(np.clip(noise, settings.noise, 40))
         mask = _plausible(cleaned(hysteresis(score, settings.threshold), seed, area), area)
         result[index] = soft_edges(frame, surface, mask)
         last = mask
     return result
+
+
+def _difference(frame: np.ndarray, surface: np.ndarray) -> np.ndarray:
+    return np.linalg.norm(frame.astype(np.float32) - surface, axis=-1)
+
+
+def _jumped(frame: np.ndarray, surface: np.ndarray, settings: ObservationSettings, area: float) -> np.ndarray:
+    """What the last frame's background doesn't show: where a character that flow can't follow may be. [H, W] bool
+
+    Nothing where most of the picture changed: then it was the light or the camera.
+    """
+    changed = hysteresis(_difference(frame, surface) / settings.noise, settings.threshold)
+    return changed if changed.sum() <= min(2.0 * area, 0.5 * changed.size) else np.zeros_like(changed)
 
 
 def _before_detail(
