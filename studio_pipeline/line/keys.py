@@ -31,7 +31,7 @@ def ingredients(resolved: ResolvedShot, name: str, inputs: Mapping[str, str]) ->
         "stage_version": stage.version,
         "backend": setup.backend,
         "code": code_digest(backend.run),
-        "distributions": {dist: _version(dist) for dist in backend.distributions},
+        "distributions": {dist: _version(dist) for dist in (*backend.distributions, *setup.settings.distributions())},
         "settings": _settings(resolved, name),
         "shot": {field: _shot_field(resolved, field) for field in stage.shot_fields},
         "inputs": dict(inputs),

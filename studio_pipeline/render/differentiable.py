@@ -24,6 +24,7 @@ import torch
 import warp as wp
 
 from studio_pipeline.render import adjoint_kernels, inner_kernels, kernels, lighting, outline_kernels, soft_kernels
+from studio_pipeline.render.inputs import Lambert, background_of, harmonics_of, light_of
 from studio_pipeline.render.mesh import RenderMesh, launch, launch_rows, spread, view
 from studio_pipeline.render.raster import NEAR_M, camera_for
 from studio_pipeline.render.runtime import initialize
@@ -36,14 +37,6 @@ CUT_SIGMAS = 6.0
 _LEAST_DEPTH_M = 1e-5  # vertices nearer to the camera's plane are moved there: float32 gradients need the room
 _SKIPPABLE = ("color", "normals")
 _KERNELS = (kernels, outline_kernels, inner_kernels, soft_kernels, adjoint_kernels)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Lambert:
-    """One distant light and light from everywhere: ``ambient + (1 - ambient) max(n . direction, 0)``."""
-
-    direction: tuple[float, float, float]  # world, towards the light
-    ambient: float = 0.4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,12 +86,12 @@ def render(
         width=camera.width,
         height=camera.height,
         fringe=_fringe(sigma),
-        light=_light(shading),
+        light=light_of(shading),
         inner_edges=inner_edges,
         skip=frozenset(skip),
     )
-    light = _harmonics(shading, count, vertices.device)
-    behind = _background(background, count, camera, vertices.device)
+    light = harmonics_of(shading, count, vertices.device)
+    behind = background_of(background, count, camera, vertices.device)
     outputs: Any = _Render.apply(screen, mesh.normals(vertices), light, behind, setup)
     names = ("color", "silhouette", "depth", "normals", "barycentrics", "face_ids")
     return RenderOutput(**dict(zip(names, outputs, strict=True)))
@@ -255,31 +248,3 @@ def _fringe(sigma: float) -> Any:
     fringe.sigma, fringe.reach, fringe.near = sigma, CUT_SIGMAS * sigma, NEAR_M
     fringe.span = float(np.tanh(CUT_SIGMAS / 2.0))
     return fringe
-
-
-def _light(shading: Lambert | torch.Tensor | None) -> Any:
-    light = lighting.Light()
-    if isinstance(shading, Lambert):
-        direction = np.asarray(shading.direction, np.float64)
-        light.mode, light.ambient = lighting.LAMBERT, shading.ambient
-        light.direction = wp.vec3(*(direction / np.linalg.norm(direction)))
-    else:
-        light.mode = lighting.UNLIT if shading is None else lighting.HARMONICS
-    return light
-
-
-def _harmonics(shading: Lambert | torch.Tensor | None, count: int, device: torch.device) -> torch.Tensor:
-    given = shading if isinstance(shading, torch.Tensor) else torch.zeros(9, 3, device=device)
-    return torch.broadcast_to(given, (count, 9, 3))
-
-
-def _background(value: Any, count: int, camera: CameraPath, device: torch.device) -> torch.Tensor:
-    """The background as [1 or T, H, W, 3] float32, contiguous."""
-    size = (camera.height, camera.width, 3)
-    if value is None:
-        return torch.zeros(1, *size, device=device)
-    picture = torch.as_tensor(value, dtype=torch.float32, device=device).detach()
-    picture = picture.expand(1, *size) if picture.ndim < 4 else picture
-    if picture.shape[1:] != size or len(picture) not in (1, count):
-        raise ValueError(f"a background of shape {tuple(picture.shape)} for {count} frames of {size[1]} x {size[0]}")
-    return picture.contiguous()

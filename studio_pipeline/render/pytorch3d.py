@@ -30,7 +30,8 @@ from pytorch3d.renderer import (
 )
 from pytorch3d.structures import Meshes
 
-from studio_pipeline.render.differentiable import Lambert, RenderOutput, _background
+from studio_pipeline.render.differentiable import RenderOutput
+from studio_pipeline.render.inputs import Lambert, background_of
 from studio_pipeline.render.mesh import RenderMesh
 from studio_pipeline.render.raster import NEAR_M, camera_for
 from studio_pipeline.render.softras import blur_for
@@ -78,7 +79,7 @@ def render(
         near = soft.pix_to_face >= 0
         made = surface.color(soft.pix_to_face[near], soft.bary_coords[near], shading)
         foreground = softmax_rgb_blend(colors.masked_scatter(near[..., None], made), soft, blend)[..., :3]
-        behind = _background(background, count, camera, vertices.device)
+        behind = background_of(background, count, camera, vertices.device)
         color = behind + (foreground - behind) * silhouette[..., None]
     return RenderOutput(
         color=color,

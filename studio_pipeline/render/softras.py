@@ -27,8 +27,15 @@ import numpy as np
 import torch
 import warp as wp
 
-from studio_pipeline.render import lighting, softras_blend_kernels, softras_kernels, softras_shading
-from studio_pipeline.render.differentiable import Lambert, _background, _harmonics, _light, project_points
+from studio_pipeline.render import (
+    lighting,
+    softras_blend_kernels,
+    softras_kernels,
+    softras_nearest_kernels,
+    softras_shading,
+)
+from studio_pipeline.render.differentiable import project_points
+from studio_pipeline.render.inputs import Lambert, background_of, harmonics_of, light_of
 from studio_pipeline.render.kernels import EMPTY_KEY
 from studio_pipeline.render.lanes import LANES, Lanes, LongLanes
 from studio_pipeline.render.mesh import RenderMesh, launch, spread, view
@@ -105,16 +112,16 @@ def soft_color(
         zfar: Where inverse depth is 0 [m].
         blur_radius: Faces whose squared distance is larger don't count [NDC^2]; None: `blur_for` (sigma).
     """
-    initialize(softras_kernels.__name__, softras_blend_kernels.__name__)
+    initialize(*(m.__name__ for m in (softras_kernels, softras_nearest_kernels, softras_blend_kernels)))
     count, vertices = len(vertices), vertices.to(torch.float32)
     soft = _soft(camera, sigma, blur_radius)
     softmax = _softmax(soft, gamma, znear, zfar)
-    setup = _Setup(mesh=mesh, soft=soft, softmax=softmax, light=_light(shading), height=camera.height)
+    setup = _Setup(mesh=mesh, soft=soft, softmax=softmax, light=light_of(shading), height=camera.height)
     light = setup.light.mode != lighting.UNLIT
     normals = mesh.normals(vertices) if light else torch.zeros_like(vertices)
-    behind = _background(background, count, camera, vertices.device)
+    behind = background_of(background, count, camera, vertices.device)
     outputs: Any = _Color.apply(
-        _screen(vertices, camera), normals, _harmonics(shading, count, vertices.device), behind, setup
+        _screen(vertices, camera), normals, harmonics_of(shading, count, vertices.device), behind, setup
     )
     return SoftPicture(color=outputs[0], silhouette=outputs[1])
 
@@ -223,7 +230,7 @@ class _Color(torch.autograd.Function):
 
         def work(part: slice) -> None:
             count, everything = part.stop - part.start, slice(None)
-            points, kernels = view(screen, part), softras_blend_kernels
+            points, kernels = view(screen, part), softras_nearest_kernels
             sums = torch.zeros(count, *shape[1:], dtype=torch.int64, device=device)
             keys = torch.full((count, *shape[1:]), EMPTY_KEY - 2**64, dtype=torch.int64, device=device)
             walked = (_blocks(sums, everything, LongLanes), _blocks(keys, everything, kernels.KeyLanes))
@@ -234,9 +241,9 @@ class _Color(torch.autograd.Function):
             totals = torch.zeros(count, setup.height, 4, shape[2], dtype=torch.int64, device=device)
             scene = setup.scene(points, view(normals, part), view(harmonics, part))
             gathered = (_blocks(firsts, part), _blocks(totals, everything, LongLanes))
-            launch(kernels.gather, len(mesh.faces), gathered[0], scene, gathered[1])
+            launch(softras_blend_kernels.gather, len(mesh.faces), gathered[0], scene, gathered[1])
             made = (view(background, _behind(background, part)), _blocks(weights, part), view(color, part))
-            launch(kernels.blend, walked[0].shape[1:], gathered[1], gathered[0], setup.softmax, *made)
+            launch(softras_blend_kernels.blend, walked[0].shape[1:], gathered[1], gathered[0], setup.softmax, *made)
 
         spread(screen, work)
         ctx.setup = setup
@@ -259,7 +266,7 @@ class _Color(torch.autograd.Function):
             size = (setup.height, clear.shape[2] // LANES)
             launch(kernels.blend_pixels_adjoint, size, view(color, part), *known, *flow)
             scene = setup.scene(view(screen, part), view(normals, part), view(harmonics, part))
-            owned = _blocks(owners, part, kernels.IndexLanes)
+            owned = _blocks(owners, part, softras_nearest_kernels.IndexLanes)
             results = [view(value, part) for value in (g_screen, g_normals, g_harmonics)]
             arguments = (owned, scene, flow[2], _blocks(flows, part), *results)
             launch(kernels.blend_adjoint, len(setup.mesh.faces), known[1], *arguments)

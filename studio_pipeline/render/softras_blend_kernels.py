@@ -2,8 +2,9 @@
 # pyright: reportIndexIssue=false, reportArgumentType=false, reportCallIssue=false, reportReturnType=false
 """SoftRas' colour in Warp: a softmax over the depths of all faces near a pixel. See `render.softras` for the model.
 
-`nearest` finds how much each pixel is covered and its nearest face, `gather` adds up weights and weighted colours,
-`blend` divides; `blend_pixels_adjoint` and `blend_adjoint` go back. Sums are in fixed point: their order is free.
+`softras_nearest_kernels` find how much each pixel is covered and its nearest face; `gather` adds up weights and
+weighted colours, `blend` divides; `blend_pixels_adjoint` and `blend_adjoint` go back. Sums are in fixed point: their
+order is free.
 Arrays named by `Lanes` are padded to whole vectors, [T, H, B]; a block's pixels are worked on together.
 """
 
@@ -11,7 +12,6 @@ from __future__ import annotations
 
 import warp as wp
 
-from studio_pipeline.render.kernels import EMPTY_KEY
 from studio_pipeline.render.lanes import (
     LANES,
     Lanes,
@@ -20,7 +20,6 @@ from studio_pipeline.render.lanes import (
     decay,
     least,
     most,
-    occluded,
     positive,
     product,
     ramp,
@@ -29,9 +28,7 @@ from studio_pipeline.render.lanes import total as sum_of
 from studio_pipeline.render.lighting import UNLIT
 from studio_pipeline.render.softras_kernels import (
     EDGE_SUMS,
-    FIXED,
     Feet,
-    Soft,
     Triangle,
     add_edges,
     edges_adjoint,
@@ -39,6 +36,7 @@ from studio_pipeline.render.softras_kernels import (
     reached,
     triangle,
 )
+from studio_pipeline.render.softras_nearest_kernels import IndexLanes, front
 from studio_pipeline.render.softras_shading import (
     NORMAL_SUMS,
     Rgb,
@@ -54,64 +52,13 @@ from studio_pipeline.render.softras_shading import (
     spots,
 )
 
-__all__ = ["NOTHING", "IndexLanes", "KeyLanes", "blend", "blend_adjoint", "blend_pixels_adjoint", "gather", "nearest"]
+__all__ = ["blend", "blend_adjoint", "blend_pixels_adjoint", "gather"]
 
 wp.set_module_options({"enable_backward": False, "fuse_fp": True})
 
-IndexLanes = wp.types.vector(length=LANES, dtype=wp.int32)
-KeyLanes = wp.types.vector(length=LANES, dtype=wp.uint64)
 WEIGHT = 1099511627776.0  # fixed point of weights and weighted colours: 2^40
 TINY = 1.0e-10  # PyTorch3D's smallest background weight, and its smallest inverse depth
 LOG_TINY = 23.02585  # -log of it
-NOTHING = -1.0e30  # depth where there is no face
-
-
-@wp.func
-def front(face: Triangle) -> float:
-    """The least depth that any pixel can see of a face, a little less for round-off."""
-    return wp.min(face.z) * 0.99999
-
-
-@wp.kernel
-def nearest(
-    screen: wp.array2d(dtype=wp.vec3),  # [T, V]
-    faces: wp.array(dtype=wp.vec3i),  # [F]
-    soft: Soft,
-    sums: wp.array3d(dtype=LongLanes),  # zeros
-    keys: wp.array3d(dtype=KeyLanes),  # EMPTY_KEY
-):
-    """Cover pixels as `softras_kernels.occlusion` does and keep the nearest face's key; launched over (T, F)."""
-    frame, index = wp.tid()
-    face = triangle(screen, frame, faces[index], soft)
-    if face.side == 0.0:
-        return
-    box = reached(face, soft, sums.shape[1])
-    for y in range(box[2], box[3] + 1):
-        py = float(y) + 0.5 - face.y
-        for block in range(box[0], box[1] + 1):
-            place = feet(face, soft, ramp(float(block * LANES) + 0.5 - face.x), py)
-            wp.atomic_add(sums, frame, y, block, occluded(place.v, soft.limit, FIXED))
-            depth = spots(face, place).depth
-            key = KeyLanes()
-            for i in range(LANES):
-                packed = (wp.uint64(wp.cast(depth[i], wp.uint32)) << wp.uint64(32)) | wp.uint64(index)
-                key[i] = wp.where(place.v[i] < soft.limit, packed, wp.uint64(EMPTY_KEY))
-            wp.atomic_min(keys, frame, y, block, key)
-
-
-@wp.kernel
-def split_keys(keys: wp.array3d(dtype=KeyLanes), firsts: wp.array3d(dtype=Lanes), owners: wp.array3d(dtype=IndexLanes)):
-    """Depth and index of each pixel's nearest face; launched over (T, H, B)."""
-    frame, y, block = wp.tid()
-    key = keys[frame, y, block]
-    first = Lanes()
-    owner = IndexLanes()
-    for i in range(LANES):
-        seen = key[i] != wp.uint64(EMPTY_KEY)
-        first[i] = wp.where(seen, wp.cast(wp.uint32(key[i] >> wp.uint64(32)), float), NOTHING)
-        owner[i] = wp.where(seen, wp.int32(key[i] & wp.uint64(0xFFFFFFFF)), -1)
-    firsts[frame, y, block] = first
-    owners[frame, y, block] = owner
 
 
 @wp.func

@@ -47,6 +47,10 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    def distributions(self) -> tuple[str, ...]:
+        """Installed distributions that only these settings make the backend use; they belong to the key too."""
+        return ()
+
 
 @dataclass(frozen=True)
 class Verdict:

@@ -57,6 +57,10 @@ class LiftSettings(Settings):
     # Terms that are left out, of both solvers: for ablation. "start": no Gauss-Newton; the gradients start at rest.
     without: tuple[Literal["rgb", "mask", "track", "depth", "smooth", "start"], ...] = ()
 
+    def distributions(self) -> tuple[str, ...]:
+        """PyTorch3D's version, where gradients go through it."""
+        return ("pytorch3d",) if self.renderer == "pytorch3d" else ()
+
 
 STAGE = Stage(
     name="lifted_motion",
