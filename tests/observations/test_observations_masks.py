@@ -10,13 +10,15 @@ import numpy as np
 import pytest
 from ball_scene import SIZE, filmed, patterned_ball, textured_backdrop, turned
 
+from studio_pipeline.geometry.cameras import frame_points
 from studio_pipeline.media.video import write_mp4
 from studio_pipeline.schema.errors import InputError
 from studio_pipeline.stages.observations import ClassicalSettings
 from studio_pipeline.stages.observations.classical import observe
+from studio_pipeline.stages.observations.edges import edge_offset, moved_edges
 from studio_pipeline.stages.observations.matte import difference_matte, read_background
 from studio_pipeline.stages.observations.segmentation import segment
-from studio_pipeline.stages.observations.silhouettes import iou
+from studio_pipeline.stages.observations.silhouettes import halo_of, iou
 from studio_pipeline.stages.observations.uncovered import background_motion
 
 FRAMES = 8
@@ -146,3 +148,37 @@ def test_a_body_that_jumps_farther_than_flow_follows_is_masked_whole() -> None:
         frames[index, row + 8 : row + 20, column + 6 : column + 18] = 10
     frames = np.clip(frames + rng.normal(0.0, 1.5, frames.shape), 0, 255).astype(np.uint8)
     assert _worst(segment(frames, truth[0], ClassicalSettings()), truth) > 0.95
+
+
+def _disc_mask(radius: float) -> np.ndarray:
+    """Exact coverage of a disc in the picture's middle, 8 x 8 samples a pixel. [H, W] uint8"""
+    y, x = (np.mgrid[: 8 * SIZE, : 8 * SIZE] + 0.5) / 8.0 - SIZE / 2.0
+    inside = (np.hypot(x, y) < radius).astype(np.float32)
+    return np.round(255.0 * inside.reshape(SIZE, 8, SIZE, 8).mean((1, 3))).astype(np.uint8)
+
+
+def test_edges_that_lie_too_far_in_are_moved_to_where_index_0_says() -> None:
+    ball = patterned_ball()
+    camera = frame_points(ball.vertices.astype(np.float64), width=SIZE, height=SIZE, fill=0.6)
+    distance = -camera.world_to_camera[0, 2, 3]
+    radius = float(camera.focal[0]) * 0.5 / np.sqrt(distance**2 - 0.25)  # of the ball's outline [px], closed form
+    exact, small = _disc_mask(radius), _disc_mask(radius - 0.6)
+    assert abs(edge_offset(exact, ball, camera)) < 0.2
+    offset = edge_offset(small, ball, camera)
+    assert offset == pytest.approx(-0.6, abs=0.2)
+    moved = moved_edges(np.stack([small, small]), offset)
+    area = np.pi * radius**2
+    assert abs(moved[1].sum() / 255.0 - area) < 0.35 * abs(small.sum() / 255.0 - area)
+    assert (moved_edges(exact[None], edge_offset(exact, ball, camera))[0] == exact).all()
+
+
+def test_what_differs_the_other_way_than_its_neighbour_is_no_mixture() -> None:
+    """A dark line beside a bright fill stays; a pixel half way to the fill is beside the edge."""
+    difference = np.zeros((5, 7, 3), np.float32)
+    difference[:, 3:] = 100.0  # the fill
+    difference[:, 2] = -25.0  # ink, darker than the background
+    halo = halo_of(difference)
+    score = np.linalg.norm(difference, axis=-1)
+    assert (score > halo)[2, 2]
+    difference[:, 2] = 25.0  # a mixture
+    assert (np.linalg.norm(difference, axis=-1) < halo_of(difference))[2, 2]

@@ -129,7 +129,7 @@ class Fitter:
             weight = 1.0 / (1.0 + np.linalg.norm(gap, axis=1) / (3.0 * noise)) / noise**2
             result.add(skin.jacobian(first) - skin.jacobian(second), gap, weight)
 
-    def _stepped(self, pose: Pose, step: np.ndarray) -> Pose:
+    def _limited(self, pose: Pose, step: np.ndarray) -> Pose:
         turn = np.linalg.norm(step.reshape(2, -1, 3)[0], axis=1).max()
         return pose.moved(step * min(1.0, LONGEST_TURN / max(float(turn), 1e-9)))
 
@@ -138,12 +138,12 @@ class Fitter:
         poses = [Pose.rest(self.skeleton.count)]
         explained = 1.0
         for index in range(1, len(self.frames)):
-            pose, explained = self._next(index, poses[-1], poses[max(len(poses) - 2, 0)], explained)
+            pose, explained = self.following(index, poses[-1], poses[max(len(poses) - 2, 0)], explained)
             poses.append(pose)
             progress(index / len(self.frames))
         return self._looked_back(poses)
 
-    def _next(self, index: int, last: Pose, before: Pose, explained: float) -> tuple[Pose, float]:
+    def following(self, index: int, last: Pose, before: Pose, explained: float) -> tuple[Pose, float]:
         """The pose of frame ``index``, given the two before it, and how well it explains the frame."""
         rounds = self.settings.rounds_first
         carried = self.footage.carried(index, last)
@@ -152,7 +152,7 @@ class Fitter:
             late = turn / max(rounds - 1, 1)
             alone = float(turn > 1)  # first what moved between the frames, then what the render says
             how = Round(reach=12.0 * (1.0 - late) + 4.0 * late, flow=alone, contour=alone)
-            pose = self._one(index, pose, last, before, how, carried if late < 1.0 else None, 1.0 - 0.95 * late)
+            pose = self.stepped(index, pose, last, before, how, carried if late < 1.0 else None, 1.0 - 0.95 * late)
         pose = self._aligned(index, pose, last, before, 0.1)
         return self.recovery.found(index, pose, expected, last, explained)
 
@@ -160,7 +160,7 @@ class Fitter:
         """Rounds of direct alignment, coarse to fine."""
         for blur in ALIGNED:
             how = self._aligning(blur, track)
-            pose = self._one(index, pose, last, before, how)
+            pose = self.stepped(index, pose, last, before, how)
         return pose
 
     def _aligning(self, blur: float, track: float) -> Round:
@@ -170,7 +170,7 @@ class Fitter:
         track = max(track, 0.3) if unlike else track
         return Round(reach=4.0, flow=share, contour=share, track=track, colour=1.0, blur=blur)
 
-    def _one(
+    def stepped(
         self,
         index: int,
         pose: Pose,
@@ -187,13 +187,13 @@ class Fitter:
         if carried is not None:
             self.footage.add_carried(seen, index, pose, carried, how.reach, share)
         diagonal, value = self.priors.one(pose, last, before)
-        return self._stepped(pose, np.linalg.solve(seen.matrix + np.diag(diagonal), seen.value + value))
+        return self._limited(pose, np.linalg.solve(seen.matrix + np.diag(diagonal), seen.value + value))
 
     def _polished(self, index: int, pose: Pose) -> Pose:
         """A few rounds from a new start, which itself is what is expected."""
         start = pose
         for reach in (8.0, 6.0):
-            pose = self._one(index, pose, start, start, Round(reach=reach, track=0.3))
+            pose = self.stepped(index, pose, start, start, Round(reach=reach, track=0.3))
         return self._aligned(index, pose, start, start, 0.0)
 
     def descended(
@@ -207,7 +207,7 @@ class Fitter:
         for how in rounds:
             if self.footage.noise > UNLIKE:
                 how = replace(how, contour=max(how.contour, 0.5))
-            pose = self._one(index, pose, start, start, how, small=small)
+            pose = self.stepped(index, pose, start, start, how, small=small)
             way.append(pose)
         costs = self.search.costs(index, way, expected)
         best = int(np.argmin(costs))
@@ -249,6 +249,6 @@ class Fitter:
             seen = [self.equations(index, pose, how).damped() for index, pose in enumerate(poses) if index]
             bands, value = self.priors.all(poses)
             step = solve_frames(np.stack([e.matrix for e in seen]), bands, value + np.stack([e.value for e in seen]))
-            poses = [poses[0]] + [self._stepped(pose, one) for pose, one in zip(poses[1:], step, strict=True)]
+            poses = [poses[0]] + [self._limited(pose, one) for pose, one in zip(poses[1:], step, strict=True)]
             progress((turn + 1) / rounds)
         return poses

@@ -13,6 +13,7 @@ from studio_pipeline.schema.errors import InputError
 from studio_pipeline.schema.records import CameraPath, Character, Observations
 from studio_pipeline.stages.base import StageContext, StageResult, Verdict
 from studio_pipeline.stages.observations.depth import solve_depth
+from studio_pipeline.stages.observations.edges import edge_offset, moved_edges
 from studio_pipeline.stages.observations.matte import plate_matte
 from studio_pipeline.stages.observations.parts import Measured, Providers, Scene
 from studio_pipeline.stages.observations.preview import write_previews
@@ -50,6 +51,8 @@ def observe_with(
     scene, raster = _scene(character, camera, clip)
     progress(0.1, "masks")
     masks, mask_source = _masks(providers, scene, settings)
+    if mask_source != "alpha":
+        masks = moved_edges(masks, edge_offset(masks[0], character, camera))
     progress(0.5, "tracks")
     gray = cv2.cvtColor(clip.frames[0], cv2.COLOR_RGB2GRAY)
     points = sample_surface(gray, raster.face_ids[0], raster.barycentrics[0], masks[0] > 127, settings.track_count)

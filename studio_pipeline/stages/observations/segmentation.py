@@ -8,7 +8,15 @@ import numpy as np
 from studio_pipeline.media.backgrounds import smooth_background
 from studio_pipeline.stages.observations.matte import matte_frame
 from studio_pipeline.stages.observations.settings import ObservationSettings
-from studio_pipeline.stages.observations.silhouettes import cleaned, disc, grown, hysteresis, shrunk, soft_edges
+from studio_pipeline.stages.observations.silhouettes import (
+    cleaned,
+    disc,
+    grown,
+    halo_of,
+    hysteresis,
+    shrunk,
+    soft_edges,
+)
 from studio_pipeline.stages.observations.uncovered import background_motion, uncovered
 
 __all__ = ["segment"]
@@ -78,15 +86,13 @@ def _before_smooth(frames: np.ndarray, rest: np.ndarray, settings: ObservationSe
             seed = _propagated(frames[index - 1], frame, last)
         hidden = seed if surface is None else seed | _jumped(frame, surface, settings, area)
         surface, noise = smooth_background(frame, ~grown(hidden, margin))
-        score = _difference(frame, surface) / float(np.clip(noise, settings.noise, 40))
-        mask = _plausible(cleaned(hysteresis(score, settings.threshold), seed, area), area)
+        difference = (frame.astype(np.float32) - surface) / float(np.clip(noise, settings.noise, 40))
+        score = np.linalg.norm(difference, axis=-1)
+        mask = hysteresis(score, settings.threshold, halo_of(difference))
+        mask = _plausible(cleaned(mask, seed, area), area)
         result[index] = soft_edges(frame, surface, mask)
         last = mask
     return result
-
-
-def _difference(frame: np.ndarray, surface: np.ndarray) -> np.ndarray:
-    return np.linalg.norm(frame.astype(np.float32) - surface, axis=-1)
 
 
 def _jumped(frame: np.ndarray, surface: np.ndarray, settings: ObservationSettings, area: float) -> np.ndarray:
@@ -94,7 +100,7 @@ def _jumped(frame: np.ndarray, surface: np.ndarray, settings: ObservationSetting
 
     Nothing where most of the picture changed: then it was the light or the camera.
     """
-    changed = hysteresis(_difference(frame, surface) / settings.noise, settings.threshold)
+    changed = hysteresis(np.linalg.norm(frame - surface, axis=-1) / settings.noise, settings.threshold)
     return changed if changed.sum() <= min(2.0 * area, 0.5 * changed.size) else np.zeros_like(changed)
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-__all__ = ["cleaned", "disc", "grown", "has_alpha", "hysteresis", "iou", "shrunk", "soft_edges"]
+__all__ = ["cleaned", "disc", "grown", "halo_of", "has_alpha", "hysteresis", "iou", "shrunk", "soft_edges"]
 
 HALO = 0.35  # a pixel this much weaker than its strongest neighbour lies beside the edge
+RINGING = 0.12  # the same where it differs from the background the other way
 LEAST_AREA = 0.02  # blobs below this fraction of the rest silhouette are noise unless they touch the character
 DEEP = 3.0  # how far inside the edge the foreground shows its own colour [px]
 
@@ -53,9 +54,30 @@ def cleaned(mask: np.ndarray, seed: np.ndarray, area: float) -> np.ndarray:
     return kept | pinhole[labels]
 
 
-def hysteresis(score: np.ndarray, threshold: float) -> np.ndarray:
-    """Pixels above the threshold that hang together with some well above it; thin lines across are closed."""
-    halo = HALO * cv2.dilate(score.astype(np.float32), disc(1))  # ringing of the codec around a strong edge
+def halo_of(difference: np.ndarray) -> np.ndarray:
+    """Score [H, W] below which a pixel lies beside its strongest neighbour's edge rather than inside it.
+
+    ``difference`` [H, W, 3] is colour less background. What differs the way the neighbour does is a mixture of it and
+    the background; what differs the other way - a dark outline beside a bright fill - is either ink or faint ringing.
+    """
+    score = np.linalg.norm(difference, axis=-1)
+    best, along = score, np.einsum("yxc,yxc->yx", difference, difference)
+    padded, large = (np.pad(v, ((1, 1), (1, 1), (0, 0))[: v.ndim], mode="edge") for v in (score, difference))
+    height, width = score.shape
+    for dy, dx in ((0, 1), (1, 0), (1, 2), (2, 1), (0, 0), (0, 2), (2, 0), (2, 2)):
+        there = slice(dy, dy + height), slice(dx, dx + width)
+        stronger = padded[there] > best
+        best = np.where(stronger, padded[there], best)
+        along = np.where(stronger, np.einsum("yxc,yxc->yx", large[there], difference), along)
+    return np.where(along > 0.0, HALO, RINGING) * best
+
+
+def hysteresis(score: np.ndarray, threshold: float, halo: np.ndarray | None = None) -> np.ndarray:
+    """Pixels above the threshold that hang together with some well above it; thin lines across are closed.
+
+    ``halo`` [H, W] from `halo_of`, in units of the score; without it every direction counts as a mixture.
+    """
+    halo = HALO * cv2.dilate(score.astype(np.float32), disc(1)) if halo is None else halo
     weak = (score > np.maximum(threshold, halo)).astype(np.uint8)
     count, labels = cv2.connectedComponents(weak, connectivity=8)
     strong = np.bincount(labels[score > 2.0 * threshold], minlength=count) > 0
