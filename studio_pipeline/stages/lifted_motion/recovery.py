@@ -25,6 +25,7 @@ __all__ = ["LOST", "WORSE", "Recovery"]
 
 WORSE = 1.2  # times what index 0 leaves unexplained: a frame below it is explained
 LOST = 1.5  # the same: above it, it is tried every time; between them, where it got worse than in the last frame
+JUMP = 0.05  # got worse by that since the last frame: tried once, because a hand may be all that is lost
 GOOD = 1.3  # a pose below it is worth trying again in later frames
 SEARCHES = 1.25  # of all, per frame of the clip
 TRIES = 3  # searches of one frame
@@ -84,20 +85,25 @@ class Recovery:
             return pose, before
         now = self.fitter.explained(index, pose)
         if now >= LOST or (now >= WORSE and now >= 1.08 * before):
-            pose, now = self._again(index, pose, expected, last)
+            pose, now = self._again(index, pose, expected, last, WORSE, TRIES)
+        elif now >= before + JUMP:
+            pose, now = self._again(index, pose, expected, last, before + JUMP, 1)
         if now < GOOD and all(turn_between(pose, other) > FAR for other in self.known):
             self.known = [self.known[0], *self.known[1:][1 - KNOWN :], pose]
         return pose, now
 
-    def _again(self, index: int, pose: Pose, expected: Pose, last: Pose) -> tuple[Pose, float]:
+    def _again(
+        self, index: int, pose: Pose, expected: Pose, last: Pose, enough: float, tries: int
+    ) -> tuple[Pose, float]:
+        """Other starts, then at most ``tries`` searches, until the frame is explained to ``enough``."""
         starts = [pose, expected, last, *self._reminded(index, expected)]
         given = (float(self.search.costs(index, [pose], expected)[0]), pose)
         tried = self._small(index, [(start, how) for start in starts for how in (COLOURS, BOTH)], expected)
         pool = _distinct([given, *tried], KEPT)
         pool = _distinct(pool + self._large(index, pool[:2], expected), KEPT)
         now = self.fitter.explained(index, pool[0][1])
-        for turn in range(TRIES):
-            if now < WORSE or self.searches >= SEARCHES * len(self.fitter.frames):
+        for turn in range(tries):
+            if now < enough or self.searches >= SEARCHES * len(self.fitter.frames):
                 break
             self.searches += 1
             pool, earlier = self._searched(index, pool, expected, turn), now
