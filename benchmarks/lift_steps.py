@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from studio_pipeline.evaluation.cases import Case, open_subject, parse_case
+from studio_pipeline.evaluation.scores import vertex_areas
 from studio_pipeline.evaluation.shots import film_shot
 from studio_pipeline.evaluation.trials import Work
 from studio_pipeline.geometry.cameras import project
@@ -83,10 +84,7 @@ class Bench:
         self.fitter = Fitter(subject.character, subject.rig, self.camera, clip, observations, LiftSettings())
         rest = np.asarray(subject.character.vertices, np.float64)
         self.poses = true_poses(subject.rig, rest, self.truth, self.diagonal)
-        corners = rest[subject.character.faces]
-        areas = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
-        shares = np.bincount(subject.character.faces.ravel(), np.repeat(areas, 3), len(rest))
-        self.shares = shares / shares.sum()
+        self.shares = vertex_areas(subject.character)  # of the surface around each vertex
 
     def errors(self, index: int, pose: Pose) -> tuple[float, float]:
         """In-plane and 3D error of a pose, percent of the diagonal, weighted by area."""

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from studio_pipeline.stages.lifted_motion.appearance import Synthesis
+from studio_pipeline.stages.observations.silhouettes import signed_distance
 
 __all__ = ["Contour", "contour_matches", "flow_between", "sampled", "surface_samples"]
 
@@ -32,10 +33,7 @@ class Contour:
         """Args: mask [H, W] uint8 coverage with something in it and something outside."""
         height, width = mask.shape
         fine = max(1, min(4, 1024 // max(height, width)))
-        large = cv2.resize(mask, (width * fine, height * fine), interpolation=cv2.INTER_LINEAR)
-        inside = (large > 127).astype(np.uint8)
-        distance = cv2.distanceTransform(inside, cv2.DIST_L2, 5) - cv2.distanceTransform(1 - inside, cv2.DIST_L2, 5)
-        distance = (distance - np.sign(distance) * 0.5) / fine
+        inside, distance = signed_distance(mask, fine)
         small = cv2.resize(distance.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
         self.distance = small  # [H, W] px, positive inside
         self.gradient = np.stack(

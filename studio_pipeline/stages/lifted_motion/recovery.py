@@ -135,7 +135,7 @@ class Recovery:
     def _reminded(self, index: int, expected: Pose) -> list[Pose]:
         """Known poses moved to where the mask is, the cheapest first."""
         inside = np.argwhere(self.fitter.footage.observations.masks[index] > 127)
-        if not len(inside):
+        if not len(inside) or "mask" in self.fitter.settings.without:
             return []
         centre = (np.percentile(inside, (1, 99), axis=0).mean(0) + 0.5)[::-1]
         moved = [self._moved(index, pose, centre) for pose in self.known]

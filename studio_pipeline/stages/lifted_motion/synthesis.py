@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from studio_pipeline.geometry.meshes import face_areas
 from studio_pipeline.geometry.skinning import pose_vertices
 from studio_pipeline.schema.clip import Clip
 from studio_pipeline.schema.records import CameraPath, Character, Observations, Rig
@@ -35,8 +36,7 @@ SMALL = 128  # larger side of the pictures that poses are searched with [px]
 
 def _vertex_areas(character: Character) -> np.ndarray:
     """Share of the rest surface around each vertex. [V]"""
-    corners = character.vertices[character.faces].astype(np.float64)
-    areas = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
+    areas = face_areas(character.vertices.astype(np.float64), character.faces)
     result = np.bincount(character.faces.ravel(), np.repeat(areas, 3), len(character.vertices))
     return result / max(float(result.sum()), 1e-12)
 

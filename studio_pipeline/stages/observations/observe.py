@@ -51,8 +51,9 @@ def observe_with(
     scene, raster = _scene(character, camera, clip)
     progress(0.1, "masks")
     masks, mask_source = _masks(providers, scene, settings)
-    if mask_source != "alpha":
-        masks = moved_edges(masks, edge_offset(masks[0], character, camera))
+    offset = edge_offset(masks[0], character, camera) if mask_source != "alpha" else 0.0
+    if offset:
+        masks, mask_source = moved_edges(masks, offset), f"{mask_source}, edges moved inwards by {offset:.2f} px"
     progress(0.5, "tracks")
     gray = cv2.cvtColor(clip.frames[0], cv2.COLOR_RGB2GRAY)
     points = sample_surface(gray, raster.face_ids[0], raster.barycentrics[0], masks[0] > 127, settings.track_count)
