@@ -35,7 +35,7 @@ def ingredients(resolved: ResolvedShot, name: str, inputs: Mapping[str, str]) ->
         "settings": _settings(resolved, name),
         "shot": {field: _shot_field(resolved, field) for field in stage.shot_fields},
         "inputs": dict(inputs),
-        "assets": {folder: digest_input(assets_folder() / folder) for folder in stage.assets},
+        "assets": {folder: digest_input(assets_folder() / folder) for folder in (*stage.assets, *backend.assets)},
     }
 
 

@@ -95,6 +95,7 @@ class Backend:
     run: str  # "package.module:function", called with a `StageContext`, returns a `StageResult`
     settings: type[Settings] = Settings
     distributions: tuple[str, ...] = ()  # installed distributions whose versions belong to the key
+    assets: tuple[str, ...] = ()  # folders of the asset library whose content belongs to the key, weights for one
     available: str = ""  # "module:function" that returns "" or says what is missing and what to do
 
     def load(self) -> Callable[[StageContext], StageResult]:

@@ -1,0 +1,110 @@
+"""Skeletons drawn from the network, each a valid tree."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from studio_pipeline.models.rig.layers import Cache
+from studio_pipeline.models.rig.skeleton import SkeletonNet, known_places
+from studio_pipeline.models.rig.tokens import BEGIN, END, PAD, Grammar, Skeleton, Slot
+
+__all__ = ["Drawn", "draw_skeletons"]
+
+_ROOM = 7  # tokens that the longest step, a branch, takes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """One skeleton and how sure the network was of it."""
+
+    skeleton: Skeleton
+    likelihood: float  # mean log-probability of its tokens, among the legal ones, at temperature one
+
+
+@torch.no_grad()
+def draw_skeletons(
+    net: SkeletonNet,
+    points: np.ndarray,
+    normals: np.ndarray,
+    *,
+    temperatures: tuple[float, ...],
+    seed: int,
+    plan: int | None = None,
+    most: int = 64,
+) -> list[Drawn]:
+    """Draw one skeleton for every temperature; zero takes the likeliest token each time.
+
+    Args:
+        net: The trained network.
+        points: [N, 3] on the surface, in [-1, 1].
+        normals: [N, 3] outward.
+        temperatures: Of the draws.
+        seed: The same seed gives the same skeletons.
+        plan: Number of the body plan when it is known.
+        most: Joints, at most.
+    """
+    device = next(net.parameters()).device
+    rng = np.random.default_rng(seed)
+    count, plans = len(temperatures), len(net.config.plans)
+    cloud = [torch.as_tensor(values, dtype=torch.float32, device=device)[None] for values in (points, normals)]
+    memory = [(k.expand(count, -1, -1, -1), v.expand(count, -1, -1, -1)) for k, v in net.memories(net.encoder(*cloud))]
+    grammars = [Grammar(plans=plans, most=most, plan=plan) for _ in temperatures]
+    tokens = np.full((count, net.config.longest), PAD, dtype=np.int64)
+    tokens[:, 0] = BEGIN
+    for grammar in grammars:
+        grammar.feed(BEGIN)
+    said, caches = np.zeros(count), [Cache() for _ in net.blocks]
+    for place in range(net.config.longest - 1):
+        logits = _next(net, tokens[:, : place + 1], grammars, memory, caches, device)
+        for row, grammar in enumerate(grammars):
+            if grammar.done:
+                continue
+            legal = grammar.legal()
+            if place > net.config.longest - _ROOM - 2 and legal[END]:
+                legal[:] = False
+                legal[END] = True
+            token, share = _choose(logits[row], legal, temperatures[row], rng)
+            said[row] += share
+            tokens[row, place + 1] = token
+            grammar.feed(token)
+        if all(grammar.done for grammar in grammars):
+            break
+    return [
+        Drawn(skeleton=grammar.skeleton(), likelihood=float(total / (len(grammar.slots) - 1)))
+        for grammar, total in zip(grammars, said, strict=True)
+        if grammar.done
+    ]
+
+
+def _next(
+    net: SkeletonNet, tokens: np.ndarray, grammars: list[Grammar], memory: list, caches: list, device: torch.device
+) -> np.ndarray:
+    """Logits after the last of the tokens [B, L] so far. [B, vocabulary] float64"""
+    last = slice(-3, None)  # a coordinate's embedding needs the two before it
+    slots = np.full((len(grammars), min(3, tokens.shape[1])), Slot.END, dtype=np.int64)
+    for row, grammar in enumerate(grammars):
+        told = grammar.slots[max(0, tokens.shape[1] - slots.shape[1]) : tokens.shape[1]]
+        slots[row, : len(told)] = told
+    recent = torch.as_tensor(tokens[:, last], device=device)
+    of = torch.as_tensor(slots, device=device)
+    places, known = known_places(recent, of)
+    x = net.embed(recent[:, -1:], of[:, -1:], places[:, -1:], known[:, -1:], start=tokens.shape[1] - 1)
+    found: Tensor = net.step(x, memory, caches)
+    return found.double().cpu().numpy()
+
+
+def _choose(logits: np.ndarray, legal: np.ndarray, temperature: float, rng: np.random.Generator) -> tuple[int, float]:
+    """A legal token and its log-probability at temperature one."""
+    masked = np.where(legal, logits, -np.inf)
+    shares = masked - masked.max()
+    shares = shares - np.log(np.exp(shares).sum())
+    if temperature <= 0.0:
+        token = int(np.argmax(shares))
+    else:
+        odds = np.exp((shares - shares.max()) / temperature)
+        token = int(rng.choice(len(odds), p=odds / odds.sum()))
+    return token, float(shares[token])
