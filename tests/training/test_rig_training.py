@@ -1,6 +1,7 @@
 """Training: it learns, goes on where it was, says what it did, and leaves weights that the stage can use."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from studio_pipeline.training.rig.batches import collate, held_out_views, view
 from studio_pipeline.training.rig.losses import token_loss
 from studio_pipeline.training.rig.skeletons import SkeletonTraining
 from studio_pipeline.training.rig.skins import SkinTraining, skinned
+from studio_pipeline.training.rig.stream import Stream
 from studio_pipeline.training.rig_data import PLANS, draw_example
 
 TINY = SkeletonConfig(plans=PLANS, width=32, heads=2, encoder_layers=1, decoder_layers=1, latents=16)
@@ -132,3 +134,20 @@ def test_a_random_pose_moves_joints_rigidly():
         if parent >= 0:  # a joint stays where its parent takes it
             at = np.append(seen.joints[joint], 1.0)
             np.testing.assert_allclose(posed[joint] @ at, posed[parent] @ at, atol=1e-5)
+
+
+def test_a_stream_shows_each_example_about_as_often_as_asked():
+    draw = partial(draw_example, count=8, plan="prop")
+    with Stream(draw, seed=7, workers=1, capacity=64, reuse=2.0) as stream:
+        shown = [example.points[0, 0] for _ in range(20) for example in stream.batch(4)]
+        assert stream.drawn >= len(shown) / 2.0
+        rng = np.random.default_rng([7, 1])
+        expected = {draw(rng).points[0, 0] for _ in range(stream.drawn)}
+    assert set(shown) <= expected and len(set(shown)) > 20
+    assert all(not process.is_alive() for process in stream.processes)
+
+
+def test_a_stream_whose_processes_end_says_so():
+    draw = partial(draw_example, count=8, plan="no such plan")
+    with Stream(draw, seed=7, workers=1) as stream, pytest.raises(RuntimeError, match="ended"):
+        stream.batch(4)

@@ -26,7 +26,7 @@ _LOOKED_AT, _WRITTEN = 64, 32  # held-out characters whose loss is taken, and wh
 
 
 class SkeletonTraining(Training):
-    """See `Training`. Figures: ``loss`` of a token [nat], ``votes``, ``held_out_loss``, ``j2j_median`` and ``_mean``."""
+    """See `Training`. Figures: ``loss`` of a token [nat], ``votes``, ``held_out_loss``, ``j2j_median``."""
 
     name, kind = "skeleton", KIND
 

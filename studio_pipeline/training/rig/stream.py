@@ -17,7 +17,7 @@ import numpy as np
 __all__ = ["Stream"]
 
 Drawn = TypeVar("Drawn")
-_WAIT = 300.0  # seconds without a new character after which something is wrong
+_WAIT = 5.0  # seconds without a new character after which the processes are looked at
 
 
 class Stream(Generic[Drawn]):
@@ -45,6 +45,7 @@ class Stream(Generic[Drawn]):
         self.kept: list[Drawn] = []
         self.drawn = 0  # examples so far
         self.used = 0.0
+        self.hungry = False  # a batch waits
         self.rng = np.random.default_rng([seed, 0])
         self.news = threading.Condition()
         self.queue = context.Queue(maxsize=8)
@@ -61,12 +62,15 @@ class Stream(Generic[Drawn]):
         """Examples [size] of those that are kept, once enough are.
 
         Raises:
-            RuntimeError: No character has come for minutes.
+            RuntimeError: The drawing processes have ended.
         """
         with self.news:
             while self.drawn < 4 * size or self.used + size > self.reuse * self.drawn:
-                if not self.news.wait(_WAIT):
-                    raise RuntimeError("no character was drawn in five minutes: see what the drawing processes said")
+                self.hungry = True
+                self.news.notify_all()
+                if not self.news.wait(_WAIT) and not any(process.is_alive() for process in self.processes):
+                    raise RuntimeError("the processes that draw characters ended: see what they said above")
+            self.hungry = False
             self.used += size
             self.news.notify_all()
             return [self.kept[k] for k in self.rng.integers(0, len(self.kept), size)]
@@ -87,8 +91,10 @@ class Stream(Generic[Drawn]):
                     self.kept[self.drawn % self.capacity] = example
                 self.drawn += 1
                 self.news.notify_all()
-                while self.reuse * self.drawn > self.used + 0.25 * self.capacity and not self.closed:
+                ahead = self.used + 0.25 * self.capacity
+                while self.reuse * self.drawn > ahead and not (self.hungry or self.closed):
                     self.news.wait(1.0)
+                    ahead = self.used + 0.25 * self.capacity
 
     def close(self) -> None:
         """End the drawing processes."""
@@ -107,5 +113,14 @@ class Stream(Generic[Drawn]):
 
 def _draw(draw: Callable, out: multiprocessing.Queue, seed: list[int]) -> None:
     rng = np.random.default_rng(seed)
+    trainer = multiprocessing.parent_process()
+    out.cancel_join_thread()
     while True:
-        out.put(draw(rng))
+        example = draw(rng)
+        while True:
+            try:
+                out.put(example, timeout=5.0)
+                break
+            except queue.Full:
+                if trainer is None or not trainer.is_alive():  # it was killed
+                    return
