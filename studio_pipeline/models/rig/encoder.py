@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from studio_pipeline.models.rig.layers import Attention, Block, fourier
+from studio_pipeline.models.rig.layers import Block, Nearness, SpatialAttention, fourier
 
 __all__ = ["Place", "Seen", "ShapeEncoder", "medial_points", "spread"]
 
@@ -20,44 +20,47 @@ class Place(nn.Module):
     def __init__(self, width: int, octaves: int) -> None:
         super().__init__()
         self.octaves = octaves
-        self.project = nn.Linear(3 * 2 * octaves + 3, width)
+        self.project = nn.Linear(3 * 2 * octaves + 6, width)
 
     def forward(self, points: Tensor, known: Tensor | None = None) -> Tensor:
         """Points [..., 3], known [..., 3] bool or None for all -> [..., d]."""
-        waves = fourier(points, self.octaves)
         flags = torch.ones_like(points) if known is None else known.to(points.dtype)
-        waves = waves * flags.repeat_interleave(2 * self.octaves, dim=-1)
-        return self.project(torch.cat([waves, flags], dim=-1))
+        waves = fourier(points, self.octaves) * flags.repeat_interleave(2 * self.octaves, dim=-1)
+        return self.project(torch.cat([2.0 * points * flags, waves, flags], dim=-1))
 
 
 @dataclass(frozen=True)
 class Seen:
-    """A shape, encoded."""
+    """A shape, encoded: latents, each about one place on it."""
 
     latents: Tensor  # [B, M, d]
     chosen: Tensor  # [B, M] which points they stand at
+    centres: Tensor  # [B, M, 3] of the medial balls that touch the surface there
     votes: Tensor  # [B, M, 9] where the joint that moves the surface there, its parent and its bone's end are thought
+
+    def expand(self, count: int) -> Seen:
+        """The same shape, ``count`` times."""
+        return Seen(*(value.expand(count, *value.shape[1:]) for value in vars(self).values()))
 
 
 class ShapeEncoder(nn.Module):
-    """Points [B, N, 3] with normals -> latents [B, M, d].
+    """Points [B, N, 3] with normals -> latents [B, M, d] that say where the joint under them is.
 
-    With votes, each latent says where the joint is that moves the surface under it, and those places are part of it
-    from then on: what is taught at every latent (`losses.vote_loss`) the decoder need not find out from tokens alone.
+    What is taught at every latent (`losses.vote_loss`), a decoder need not find out from its own loss alone.
     """
 
-    def __init__(self, width: int, heads: int, *, layers: int, latents: int, place: Place, votes: bool) -> None:
+    def __init__(self, width: int, heads: int, *, layers: int, latents: int, place: Place) -> None:
         super().__init__()
         self.latents = latents
         self.place = place
         self.normal = nn.Linear(3, width)
         self.surface = nn.Sequential(nn.GELU(), nn.Linear(width, width))
         self.medial = nn.Linear(width, width)
-        self.radius = nn.Linear(2 * place.octaves, width)
-        self.gather_norm, self.gather = nn.LayerNorm(width), Attention(width, heads)
-        self.blocks = nn.ModuleList(Block(width, heads, reads=False, causal=False) for _ in range(layers))
-        self.vote = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 9)) if votes else None
-        self.heard = nn.Linear(3 * width, width) if votes else None
+        self.radius = nn.Linear(2 * place.octaves + 7, width)
+        self.gather_norm, self.gather = nn.LayerNorm(width), SpatialAttention(width, heads, 3)
+        self.blocks = nn.ModuleList(Block(width, heads, own=6) for _ in range(layers))
+        self.vote = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 9))
+        self.heard = nn.Linear(3 * width, width)
         self.norm = nn.LayerNorm(width)
 
     def forward(self, points: Tensor, normals: Tensor) -> Seen:
@@ -68,16 +71,19 @@ class ShapeEncoder(nn.Module):
         centre, radius = medial_points(at, facing, points)
         surface = self.surface(self.place(points) + self.normal(normals))
         x = torch.gather(surface, 1, chosen[..., None].expand(-1, -1, surface.shape[-1]))
-        x = x + self.medial(self.place(centre)) + self.radius(fourier(radius[..., None], self.place.octaves))
-        x = x + self.gather(self.gather_norm(x), *self.gather.remember(surface))
+        size = torch.cat(
+            [fourier(radius[..., None], self.place.octaves), 4.0 * radius[..., None], facing, centre - at], -1
+        )
+        x = x + self.medial(self.place(centre)) + self.radius(size)
+        near = Nearness(torch.cdist(at, points).square()[:, None], points, at)
+        x = x + self.gather.look(self.gather_norm(x), *self.gather.remember(surface), near)
+        both = torch.cat([at, centre], dim=-1)
+        near = Nearness(torch.cdist(centre, centre).square()[:, None], both, both)
         for block in self.blocks:
-            x = block(x)
-        votes = at.repeat(1, 1, 3)
-        if self.vote is not None and self.heard is not None:
-            votes = votes + self.vote(x)
-            places = self.place(votes.detach().float().unflatten(-1, (3, 3)))
-            x = x + self.heard(places.flatten(-2))
-        return Seen(self.norm(x), chosen, votes)
+            x = block(x, own=near)
+        votes = centre.repeat(1, 1, 3) + self.vote(x).float()
+        x = x + self.heard(self.place(votes.detach().unflatten(-1, (3, 3))).flatten(-2))
+        return Seen(self.norm(x), chosen, centre, votes)
 
 
 @torch.no_grad()

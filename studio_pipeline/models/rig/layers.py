@@ -1,4 +1,4 @@
-"""Attention blocks and Fourier features that the rig's networks are made of."""
+"""Attention in space, and Fourier features: what the rig's networks are made of."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
-__all__ = ["Attention", "Block", "Cache", "fourier"]
+__all__ = ["Attention", "Block", "Cache", "Nearness", "SpatialAttention", "fourier"]
 
 Cache = dict[str, Tensor]  # keys and values of the places decoded so far, one for every block
+_FADE = 0.7  # each octave is this much weaker than the one below: what is near is alike
+_REACH = (0.08, 0.16, 0.32, 0.64)  # how far heads look at first, in turn; half the box's side is 1
 
 
 def fourier(values: Tensor, octaves: int) -> Tensor:
     """Sines and cosines of coordinates in [-1, 1]: [..., K] -> [..., K * 2 * octaves], wavelengths 4, 2, 1 ... ."""
-    steps = (math.pi / 2.0) * 2.0 ** torch.arange(octaves, device=values.device, dtype=values.dtype)
-    angles = values[..., None] * steps
-    return torch.cat([angles.sin(), angles.cos()], dim=-1).flatten(-2)
+    order = torch.arange(octaves, device=values.device, dtype=values.dtype)
+    angles = values[..., None] * ((math.pi / 2.0) * 2.0**order)
+    return (torch.cat([angles.sin(), angles.cos()], dim=-1) * (_FADE**order).repeat(2)).flatten(-2)
 
 
 class Attention(nn.Module):
@@ -36,12 +38,52 @@ class Attention(nn.Module):
         pair = self.key_value(memory).view(batch, length, 2, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
         return pair[0], pair[1]
 
+    def ask(self, x: Tensor) -> Tensor:
+        """Queries of x [B, L, d]. [B, heads, L, d / heads]"""
+        batch, length, width = x.shape
+        return self.query(x).view(batch, length, self.heads, width // self.heads).transpose(1, 2)
+
     def forward(self, x: Tensor, keys: Tensor, values: Tensor, *, causal: bool = False) -> Tensor:
         """What the queries find. [B, L, d]"""
-        batch, length, width = x.shape
-        query = self.query(x).view(batch, length, self.heads, width // self.heads).transpose(1, 2)
-        found = _attend(query, keys, values, causal=causal)
-        return self.out(found.transpose(1, 2).reshape(batch, length, width))
+        found = _attend(self.ask(x), keys, values, causal=causal)
+        return self.out(found.transpose(1, 2).flatten(2))
+
+
+class Nearness:
+    """Where queries and keys are: what `SpatialAttention` adds to likeness.
+
+    Args:
+        apart: Squared distances of queries and keys [B, heads or 1, L, M].
+        places: What is looked up where one attends, coordinates of the keys [B, M, P].
+        origin: From where those are told, by query [B, L, P].
+    """
+
+    def __init__(self, apart: Tensor, places: Tensor, origin: Tensor) -> None:
+        self.apart, self.places, self.origin = apart, places, origin
+
+
+class SpatialAttention(Attention):
+    """Attention that likes what is near, and also finds where what it finds lies, seen from the query.
+
+    Scores lose ``|q - k|^2 / (2 r^2)``, with a reach r learnt by head; beside values the mean of the keys' coordinates
+    is read. Both make what is learnt at one place hold at others.
+    """
+
+    def __init__(self, width: int, heads: int, places: int) -> None:
+        super().__init__(width, heads)
+        reach = torch.tensor([_REACH[head % len(_REACH)] for head in range(heads)])
+        self.sharpness = nn.Parameter(-2.0 * reach.log())
+        self.where = nn.Linear(heads * places, width)
+
+    def look(self, x: Tensor, keys: Tensor, values: Tensor, near: Nearness) -> Tensor:
+        """What the queries find, and where. [B, L, d]"""
+        query = self.ask(x)
+        scores = (query * query.shape[-1] ** -0.5) @ keys.mT
+        scores = scores - (0.5 * self.sharpness.exp())[:, None, None].to(scores.dtype) * near.apart.to(scores.dtype)
+        share = scores.softmax(-1)
+        found = share.to(values.dtype) @ values
+        places = share.float() @ near.places[:, None].float() - near.origin[:, None]
+        return self.out(found.transpose(1, 2).flatten(2)) + self.where(places.transpose(1, 2).flatten(2))
 
 
 def _attend(query: Tensor, keys: Tensor, values: Tensor, *, causal: bool) -> Tensor:
@@ -57,17 +99,33 @@ def _attend(query: Tensor, keys: Tensor, values: Tensor, *, causal: bool) -> Ten
 
 
 class Block(nn.Module):
-    """A pre-norm transformer block: attention to itself, to a memory when it has one, and a two-layer perceptron."""
+    """A pre-norm transformer block: attention to its own kind, in space or in order, a memory if any, a perceptron.
 
-    def __init__(self, width: int, heads: int, *, reads: bool, causal: bool) -> None:
+    Args:
+        width: Of the values.
+        heads: Of each attention.
+        own: Coordinates that attention to its own kind reads; 0 for attention in order, causal.
+        reads: Coordinates that attention to a memory reads; 0 for no memory.
+    """
+
+    def __init__(self, width: int, heads: int, *, own: int = 0, reads: int = 0) -> None:
         super().__init__()
-        self.causal = causal
-        self.own_norm, self.own = nn.LayerNorm(width), Attention(width, heads)
-        self.read_norm, self.read = (nn.LayerNorm(width), Attention(width, heads)) if reads else (None, None)
+        self.own_norm = nn.LayerNorm(width)
+        self.own = SpatialAttention(width, heads, own) if own else Attention(width, heads)
+        self.read_norm = nn.LayerNorm(width) if reads else None
+        self.read = SpatialAttention(width, heads, reads) if reads else None
         self.norm = nn.LayerNorm(width)
         self.perceptron = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
 
-    def forward(self, x: Tensor, memory: tuple[Tensor, Tensor] | None = None, cache: Cache | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        *,
+        own: Nearness | None = None,
+        memory: tuple[Tensor, Tensor] | None = None,
+        read: Nearness | None = None,
+        cache: Cache | None = None,
+    ) -> Tensor:
         """Values [B, L, d] -> [B, L, d]; with a cache ``x`` is the one next place, which may look at all before it."""
         normed = self.own_norm(x)
         keys, values = self.own.remember(normed)
@@ -75,8 +133,12 @@ class Block(nn.Module):
             if cache:
                 keys, values = torch.cat([cache["keys"], keys], dim=2), torch.cat([cache["values"], values], dim=2)
             cache["keys"], cache["values"] = keys, values
-        x = x + self.own(normed, keys, values, causal=self.causal and cache is None)
+        if isinstance(self.own, SpatialAttention):
+            assert own is not None, "attention in space needs places"
+            x = x + self.own.look(normed, keys, values, own)
+        else:
+            x = x + self.own(normed, keys, values, causal=cache is None)
         if self.read is not None and self.read_norm is not None:
-            assert memory is not None, "a block that reads needs a memory"
-            x = x + self.read(self.read_norm(x), *memory)
+            assert memory is not None and read is not None, "a block that reads needs a memory"
+            x = x + self.read.look(self.read_norm(x), *memory, read)
         return x + self.perceptron(self.norm(x))

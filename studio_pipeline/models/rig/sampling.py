@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from studio_pipeline.models.rig.encoder import Seen
 from studio_pipeline.models.rig.layers import Cache
-from studio_pipeline.models.rig.skeleton import SkeletonNet, known_places
+from studio_pipeline.models.rig.skeleton import SkeletonNet, known_places, nearness
 from studio_pipeline.models.rig.tokens import BEGIN, END, PAD, Grammar, Skeleton, Slot
 
 __all__ = ["Drawn", "draw_skeletons"]
@@ -51,7 +52,8 @@ def draw_skeletons(
     rng = np.random.default_rng(seed)
     count, plans = len(temperatures), len(net.config.plans)
     cloud = [torch.as_tensor(values, dtype=torch.float32, device=device)[None] for values in (points, normals)]
-    memory = [(k.expand(count, -1, -1, -1), v.expand(count, -1, -1, -1)) for k, v in net.memories(net.encoder(*cloud))]
+    seen = net.encoder(*cloud).expand(count)
+    memory = net.memories(seen)
     grammars = [Grammar(plans=plans, most=most, plan=plan) for _ in temperatures]
     tokens = np.full((count, net.config.longest), PAD, dtype=np.int64)
     tokens[:, 0] = BEGIN
@@ -59,7 +61,7 @@ def draw_skeletons(
         grammar.feed(BEGIN)
     said, caches = np.zeros(count), [Cache() for _ in net.blocks]
     for place in range(net.config.longest - 1):
-        logits = _next(net, tokens[:, : place + 1], grammars, memory, caches, device)
+        logits = _next(net, tokens[:, : place + 1], grammars, seen, memory, caches)
         for row, grammar in enumerate(grammars):
             if grammar.done:
                 continue
@@ -81,7 +83,7 @@ def draw_skeletons(
 
 
 def _next(
-    net: SkeletonNet, tokens: np.ndarray, grammars: list[Grammar], memory: list, caches: list, device: torch.device
+    net: SkeletonNet, tokens: np.ndarray, grammars: list[Grammar], seen: Seen, memory: list, caches: list[Cache]
 ) -> np.ndarray:
     """Logits after the last of the tokens [B, L] so far. [B, vocabulary] float64"""
     last = slice(-3, None)  # a coordinate's embedding needs the two before it
@@ -89,11 +91,13 @@ def _next(
     for row, grammar in enumerate(grammars):
         told = grammar.slots[max(0, tokens.shape[1] - slots.shape[1]) : tokens.shape[1]]
         slots[row, : len(told)] = told
+    device = seen.latents.device
     recent = torch.as_tensor(tokens[:, last], device=device)
     of = torch.as_tensor(slots, device=device)
     places, known = known_places(recent, of)
     x = net.embed(recent[:, -1:], of[:, -1:], places[:, -1:], known[:, -1:], start=tokens.shape[1] - 1)
-    found: Tensor = net.step(x, memory, caches)
+    near = nearness(seen, places[:, -1:], known[:, -1:], net.config.heads)
+    found: Tensor = net.step(x, memory, near, caches)
     return found.double().cpu().numpy()
 
 

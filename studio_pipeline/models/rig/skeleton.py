@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from studio_pipeline.models.files import read_weights
 from studio_pipeline.models.rig.encoder import Place, Seen, ShapeEncoder
-from studio_pipeline.models.rig.layers import Block, Cache, fourier
+from studio_pipeline.models.rig.layers import Block, Cache, Nearness, fourier
 from studio_pipeline.models.rig.tokens import BINS, FIRST_CLASS, Slot
 from studio_pipeline.schema.errors import InputError, one_line
 
-__all__ = ["KIND", "SkeletonConfig", "SkeletonNet", "known_places", "load_skeleton_net"]
+__all__ = ["KIND", "SkeletonConfig", "SkeletonNet", "known_places", "load_skeleton_net", "nearness"]
 
 KIND = "rig.skeleton"
 
@@ -55,15 +55,12 @@ class SkeletonNet(nn.Module):
         width = config.width
         self.place = Place(width, config.octaves)
         self.encoder = ShapeEncoder(
-            width, config.heads, layers=config.encoder_layers, latents=config.latents, place=self.place,
-            votes=True,
-        )  # fmt: skip
+            width, config.heads, layers=config.encoder_layers, latents=config.latents, place=self.place
+        )
         self.slot = nn.Embedding(Slot.COUNT, width)
         self.plan = nn.Embedding(len(config.plans), width)
         self.order = nn.Embedding(config.longest, width)
-        self.blocks = nn.ModuleList(
-            Block(width, config.heads, reads=True, causal=True) for _ in range(config.decoder_layers)
-        )
+        self.blocks = nn.ModuleList(Block(width, config.heads, reads=12) for _ in range(config.decoder_layers))
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, width)
         self.bins = nn.Linear(2 * config.octaves, width)  # bins that lie together mean nearly the same
@@ -84,10 +81,11 @@ class SkeletonNet(nn.Module):
             [B, L, vocabulary], and the shape as it was seen.
         """
         seen = self.encoder(points, normals)
-        memory = self.memories(seen)
-        x = self.embed(tokens, slots, *known_places(tokens, slots), start=0)
-        for block, read in zip(self.blocks, memory, strict=True):
-            x = block(x, read)
+        places, known = known_places(tokens, slots)
+        x = self.embed(tokens, slots, places, known, start=0)
+        near = nearness(seen, places, known, self.config.heads)
+        for block, memory in zip(self.blocks, self.memories(seen), strict=True):
+            x = block(x, memory=memory, read=near)
         return self.logits(x), seen
 
     def memories(self, seen: Seen) -> list[tuple[Tensor, Tensor]]:
@@ -101,10 +99,10 @@ class SkeletonNet(nn.Module):
         x = self.slot(slots) + self.order(order) + torch.where((slots == Slot.CLASS)[..., None], self.plan(plan), 0.0)
         return x + torch.where(known.any(-1, keepdim=True), self.place(places, known), 0.0)
 
-    def step(self, x: Tensor, memory: list[tuple[Tensor, Tensor]], caches: list[Cache]) -> Tensor:
+    def step(self, x: Tensor, memory: list[tuple[Tensor, Tensor]], near: Nearness, caches: list[Cache]) -> Tensor:
         """Logits [B, vocabulary] after one more token, embedded as x [B, 1, d]."""
         for block, read, cache in zip(self.blocks, memory, caches, strict=True):
-            x = block(x, read, cache)
+            x = block(x, memory=read, read=near, cache=cache)
         return self.logits(x)[:, -1]
 
     def logits(self, x: Tensor) -> Tensor:
@@ -113,6 +111,29 @@ class SkeletonNet(nn.Module):
         table = self.answers.weight
         table = torch.cat([table[:BINS] + self.bins(fourier(middle[:, None], self.config.octaves)), table[BINS:]])
         return self.head(self.norm(x)) @ table.to(x.dtype).T
+
+
+def nearness(seen: Seen, places: Tensor, known: Tensor, heads: int) -> Nearness:
+    """Where tokens are from a shape's latents, by the coordinates of their joints that are known.
+
+    Heads in turn measure from the joint that a latent votes for, from that joint's parent, from its bone's end and
+    from the latent's medial ball: what hangs on a joint lies where latents vote for it as their parent.
+
+    Args:
+        seen: The shape.
+        places: [B, L, 3].
+        known: [B, L, 3] bool.
+        heads: Number of heads.
+    """
+    where = torch.cat([seen.votes.detach(), seen.centres], dim=-1)  # [B, M, 12]
+    flags = known.to(where.dtype)
+    kinds = []
+    for kind in range(min(heads, 4)):
+        at = where[..., 3 * kind : 3 * kind + 3]
+        gap = (places[:, :, None] - at[:, None]) * flags[:, :, None]
+        kinds.append(gap.square().sum(-1))
+    apart = torch.stack([kinds[head % len(kinds)] for head in range(heads)], dim=1)
+    return Nearness(apart, where, (places * flags).repeat(1, 1, 4))
 
 
 def known_places(tokens: Tensor, slots: Tensor) -> tuple[Tensor, Tensor]:

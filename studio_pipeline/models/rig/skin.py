@@ -14,12 +14,13 @@ from torch import Tensor, nn
 
 from studio_pipeline.models.files import read_weights
 from studio_pipeline.models.rig.encoder import Place, ShapeEncoder
-from studio_pipeline.models.rig.layers import Attention, Block
+from studio_pipeline.models.rig.layers import Block, Nearness, SpatialAttention
 from studio_pipeline.schema.errors import InputError, one_line
 
 __all__ = ["KIND", "SkinConfig", "SkinNet", "load_skin_net"]
 
 KIND = "rig.skin"
+_FAR = 1e4  # keeps bones that aren't there from being looked at
 _DISTANCES = 6  # numbers that tell the distances of a point and a bone
 
 
@@ -49,15 +50,12 @@ class SkinNet(nn.Module):
         width = config.width
         self.place = Place(width, config.octaves)
         self.encoder = ShapeEncoder(
-            width, config.heads, layers=config.encoder_layers, latents=config.latents, place=self.place,
-            votes=False,
-        )  # fmt: skip
-        self.head, self.tail = nn.Linear(width, width), nn.Linear(width, width)
-        self.bones = nn.ModuleList(
-            Block(width, config.heads, reads=True, causal=False) for _ in range(config.bone_layers)
+            width, config.heads, layers=config.encoder_layers, latents=config.latents, place=self.place
         )
+        self.head, self.tail = nn.Linear(width, width), nn.Linear(width, width)
+        self.bones = nn.ModuleList(Block(width, config.heads, own=3, reads=3) for _ in range(config.bone_layers))
         self.normal = nn.Linear(3, width)
-        self.point_norm, self.point_reads = nn.LayerNorm(width), Attention(width, config.heads)
+        self.point_norm, self.point_reads = nn.LayerNorm(width), SpatialAttention(width, config.heads, 3)
         self.perceptron = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU())
         self.query = nn.Linear(2 * width, config.scores * 16)
         self.key = nn.Linear(width, config.scores * 16)
@@ -76,14 +74,20 @@ class SkinNet(nn.Module):
         Returns:
             [B, M, J], minus infinity for bones that aren't there; their exponentials sum to one.
         """
-        latents = self.encoder(*shape).latents
+        seen = self.encoder(*shape)
         heads, tails, there = bones
         x = self.head(self.place(heads)) + self.tail(self.place(tails))
+        middle = (heads + tails) / 2.0
+        among = torch.cdist(middle, middle).square() + torch.where(there, 0.0, _FAR)[:, None]
+        own = Nearness(among[:, None], middle, middle)
+        read = Nearness(torch.cdist(middle, seen.centres).square()[:, None], seen.centres, middle)
         for block in self.bones:
-            x = block(x, block.read.remember(latents))  # pyright: ignore[reportOptionalMemberAccess, reportCallIssue]
+            memory = block.read.remember(seen.latents)  # pyright: ignore[reportOptionalMemberAccess, reportCallIssue]
+            x = block(x, own=own, memory=memory, read=read)
         points, normals, geodesic = asked
         at = self.place(points) + self.normal(normals)
-        at = at + self.point_reads(self.point_norm(at), *self.point_reads.remember(latents))
+        near = Nearness(torch.cdist(points, seen.centres).square()[:, None], seen.centres, points)
+        at = at + self.point_reads.look(self.point_norm(at), *self.point_reads.remember(seen.latents), near)
         batch, count, joints = geodesic.shape
         query = self.query(self.perceptron(at)).view(batch, count, self.config.scores, 16).transpose(1, 2)
         key = self.key(x).view(batch, joints, self.config.scores, 16).transpose(1, 2)
