@@ -29,15 +29,15 @@ _PROCESS = "studio/process"
 
 
 @contextmanager
-def open_instance() -> Iterator[DagsterInstance]:
-    """Dagster's instance of the current home (``DAGSTER_HOME``).
+def open_instance(*, lasting: bool = True) -> Iterator[DagsterInstance]:
+    """Dagster's instance of the current home (``DAGSTER_HOME``), or one in memory for a home that won't last.
 
     Raises:
         StorageError: Its database can't be opened or written, by whatever is done inside the block.
     """
     logging.getLogger("dagster").setLevel(logging.CRITICAL)
     try:
-        with dg.DagsterInstance.get() as instance:
+        with dg.DagsterInstance.get() if lasting else dg.DagsterInstance.ephemeral() as instance:
             yield instance
     except DBAPIError as error:
         where = os.environ.get("DAGSTER_HOME", "")

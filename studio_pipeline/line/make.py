@@ -96,7 +96,7 @@ def make_stage(store: Store, shot: ResolvedShot, name: str, *, run_id: str = "")
         StudioError: The stage failed; the reason is recorded for `plan`, `why` and `retry`.
     """
     plan = plan_shot(store, shot, only={name} | upstream(name))
-    mine = plan.stages[-1]
+    shot, mine = plan.shot, plan.stages[-1]
     others = {item.stage: item for item in plan.stages[:-1]}
     if mine.artifact is not None:
         outcome = _publish(store, shot, mine.artifact, name, made=False)

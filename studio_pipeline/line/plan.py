@@ -8,6 +8,7 @@ from typing import Any
 
 from studio_pipeline.line.graph import downstream, graph, stage_named, upstream
 from studio_pipeline.line.keys import ingredients
+from studio_pipeline.line.overrides import with_overrides
 from studio_pipeline.line.resolve import ResolvedShot
 from studio_pipeline.stages.base import Verdict
 from studio_pipeline.store import Artifact, Store, diff_ingredients, key_of
@@ -75,7 +76,7 @@ def selection(until: Sequence[str] | None, from_stage: str | None) -> set[str] |
 
 
 def plan_shot(store: Store, shot: ResolvedShot, *, only: set[str] | None = None, deep: bool = False) -> ShotPlan:
-    """Work out every stage's state.
+    """Work out every stage's state; the plan's shot has pinned files in the place of the stages that they override.
 
     Args:
         store: The artifact store.
@@ -83,6 +84,7 @@ def plan_shot(store: Store, shot: ResolvedShot, *, only: set[str] | None = None,
         only: Stages that may run; others are planned as inputs only and left out of the result.
         deep: Hash every artifact instead of looking at sizes and times.
     """
+    shot = with_overrides(store, shot)
     found: dict[str, StagePlan] = {}
     for name in graph():
         found[name] = _plan_stage(store, shot, name, found, allowed=only is None or name in only, deep=deep)

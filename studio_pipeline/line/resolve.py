@@ -181,6 +181,9 @@ def _explain(error: ValidationError, backend: Backend) -> str:
         if item["type"] == "extra_forbidden":
             known = ", ".join(["backend", *backend.settings.model_fields])
             parts.append(f"setting {field!r} is unknown here (known: {known})")
+        elif item["type"] == "value_error":  # what the settings' own validators say is a sentence already
+            said = str(item.get("ctx", {}).get("error", item["msg"]))
+            parts.append(f"setting {field!r}: {said}" if field else said)
         else:
             given = (
                 item["input"] if isinstance(item["input"], str | int | float | bool) else type(item["input"]).__name__

@@ -44,7 +44,8 @@ class Explanation:
 def explain(store: Store, shot: ResolvedShot, name: str) -> Explanation:
     """Compare the stage's present ingredients with its last version's, or its last two versions when up to date."""
     stage_named(name)
-    mine = plan_shot(store, shot, only={name} | upstream(name)).stages[-1]
+    plan = plan_shot(store, shot, only={name} | upstream(name))
+    shot, mine = plan.shot, plan.stages[-1]
     versions = store.shots.history(shot.id, name)
     if mine.state != "cached":
         now = code_parts(shot, name) if mine.ingredients else {}

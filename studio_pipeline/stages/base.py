@@ -19,6 +19,7 @@ __all__ = [
     "FileMarker",
     "InputFile",
     "ModelSource",
+    "Override",
     "Settings",
     "Stage",
     "StageContext",
@@ -108,6 +109,15 @@ class Backend:
 
 
 @dataclass(frozen=True)
+class Override:
+    """How a hand-made file takes the stage's place in one shot."""
+
+    backend: str  # that uses a file
+    setting: str  # of that backend: the file
+    check: str = ""  # "module:function", called with the file and the shot's `CharacterRef`, raises `InputError`
+
+
+@dataclass(frozen=True)
 class Stage:
     """One asset of the graph."""
 
@@ -121,6 +131,7 @@ class Stage:
     checks: tuple[str, ...] = ()  # names of the verdicts that the stage gives, each always present
     uses_gpu: bool = False
     assets: tuple[str, ...] = ()  # folders of the asset library whose content belongs to the key
+    override: Override | None = None  # None: no hand-made file can take its place
 
 
 def _resolve(target: str) -> Callable[..., Any]:
