@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from studio_pipeline.geometry.bodyplan import body_plan
 from studio_pipeline.geometry.rotations import sixd_to_matrix
 from studio_pipeline.geometry.skinning import pose_vertices, skinning_transforms
 from studio_pipeline.schema.records import Rig
 from studio_pipeline.schema.taxonomy import load_taxonomy
 from studio_pipeline.stages.takes.acting import act
-from studio_pipeline.stages.takes.bodyplan import body_plan
 from studio_pipeline.stages.takes.performances import PERFORMANCES
 from studio_pipeline.stages.takes.posing import keyed
 

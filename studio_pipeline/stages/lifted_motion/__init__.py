@@ -10,6 +10,10 @@ Figures: ``iou_mean``, ``iou_min``, ``track_error_px`` (median), ``rgb_error`` (
 ``frames_unseen``, ``frames_doubted``, ``joints_unseen``, ``contacts``, ``foot_slide_mm`` (the farthest that a
 planted point still slides). Verdicts: ``finite`` (blocking), ``silhouette`` (mean IoU, blocking below 0.5),
 ``track_residual``, ``frames_seen``, ``frames_explained``.
+
+Backend ``provided`` takes the motion from an animated file instead (`studio retarget`, a DCC). Its payload is
+``motion.{npz,json}`` and ``preview.png``, its figures ``frames``, ``joints_moving`` and ``source``; it is not held
+against the clip, and its verdicts say so.
 """
 
 from __future__ import annotations
@@ -18,9 +22,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from studio_pipeline.stages.base import Backend, InputFile, Settings, Stage
+from studio_pipeline.stages.base import Backend, InputFile, Override, Settings, Stage
 
-__all__ = ["STAGE", "LiftSettings"]
+__all__ = ["STAGE", "LiftSettings", "ProvidedMotionSettings"]
 
 
 class LiftSettings(Settings):
@@ -62,6 +66,13 @@ class LiftSettings(Settings):
         return ("pytorch3d",) if self.renderer == "pytorch3d" else ()
 
 
+class ProvidedMotionSettings(Settings):
+    """Whose animation is used."""
+
+    file: InputFile  # GLB or glTF of the character on the shot's rig, with an animation
+    animation: str | None = None  # its name; None: the first
+
+
 STAGE = Stage(
     name="lifted_motion",
     version=1,
@@ -73,8 +84,16 @@ STAGE = Stage(
             run="studio_pipeline.stages.lifted_motion.backend:run",
             settings=LiftSettings,
             distributions=("torch", "warp-lang", "opencv-python-headless", "numpy", "scipy", "pillow"),
-        )
+        ),
+        "provided": Backend(
+            run="studio_pipeline.stages.lifted_motion.provided:run",
+            settings=ProvidedMotionSettings,
+            distributions=("warp-lang", "opencv-python-headless", "numpy", "scipy"),
+        ),
     },
     default="warp",
     checks=("finite", "silhouette", "track_residual", "frames_seen", "frames_explained"),
+    override=Override(
+        backend="provided", setting="file", check="studio_pipeline.stages.lifted_motion.provided:check_file"
+    ),
 )

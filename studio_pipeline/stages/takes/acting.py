@@ -7,11 +7,12 @@ from fractions import Fraction
 
 import numpy as np
 
+from studio_pipeline.geometry.bodyparts import BodyPlan
+from studio_pipeline.geometry.bodyplan import body_plan
 from studio_pipeline.geometry.cameras import project
 from studio_pipeline.geometry.skinning import pose_vertices, skinning_transforms
 from studio_pipeline.schema.directives import Directives
 from studio_pipeline.schema.records import CameraPath, Motion, Rig
-from studio_pipeline.stages.takes.bodyplan import BodyPlan, body_plan
 from studio_pipeline.stages.takes.performances import PERFORMANCES, perform
 from studio_pipeline.stages.takes.posing import Actor
 

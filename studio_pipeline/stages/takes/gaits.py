@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from studio_pipeline.geometry.bodyparts import Limb
 from studio_pipeline.stages.takes.beats import DEG, cycles, folded_wings, phase_of, swish
-from studio_pipeline.stages.takes.bodyplan import Limb
 from studio_pipeline.stages.takes.posing import Actor, keyed
 
 __all__ = ["gait_cycle", "spring"]

@@ -11,10 +11,10 @@ from fractions import Fraction
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from studio_pipeline.geometry.bodyparts import BodyPlan, Limb
 from studio_pipeline.geometry.rotations import axis_angle_to_matrix, matrix_to_sixd, rotation_between
 from studio_pipeline.geometry.skinning import pose_vertices, posed_world, rest_local, skinning_transforms
 from studio_pipeline.schema.records import Motion, Rig
-from studio_pipeline.stages.takes.bodyplan import BodyPlan, Limb
 
 __all__ = ["EASE_FRAMES", "Actor", "keyed"]
 
