@@ -12,6 +12,11 @@ import typer
 
 from studio_pipeline import __version__
 from studio_pipeline.cli.evaluate import evaluate_app
+from studio_pipeline.cli.evaluate_rig import evaluate_rig
+from studio_pipeline.cli.override import override, unpin
+from studio_pipeline.cli.retarget import retarget
+from studio_pipeline.cli.rig import rig
+from studio_pipeline.cli.train import train_app
 from studio_pipeline.line.threads import fix_threads
 from studio_pipeline.schema.errors import StudioError, one_line
 
@@ -25,7 +30,12 @@ app = typer.Typer(
     help="A shot list in, editable and physically plausible animation out.",
     rich_markup_mode="rich",
 )
+evaluate_app.command("rig")(evaluate_rig)
 app.add_typer(evaluate_app)
+app.add_typer(train_app)
+for _command in (rig, override, unpin):
+    app.command()(_command)
+app.command()(retarget)
 
 ShotFiles = Annotated[list[Path], typer.Argument(help="Shot lists (YAML).", show_default=False)]
 OnlyShots = Annotated[list[str] | None, typer.Option("--shot", help="Only this shot id; may be repeated.")]

@@ -88,8 +88,16 @@ def kept(tmp_path: Path) -> list[str]:
         (SHOT.replace("'0010'", "'..'") + "  character: pip\n", ["shots.yaml:3", "shot"]),
         (SHOT.replace("'0010'", '"a\\x07"') + "  character: pip\n", ["shots.yaml:3", "shot"]),
         (
+            SHOT + "  character: pip\n  stages: {rig: {backend: magic}}\n",
+            ["stage rig has no backend 'magic'", "geometric"],
+        ),
+        (
             SHOT + "  character: pip\n  stages: {rig: {backend: unirig}}\n",
-            ["stage rig has no backend 'unirig'", "geometric"],
+            ["shots.yaml:7", "'stages.rig': unirig needs checkout", "github.com/VAST-AI-Research/UniRig"],
+        ),
+        (
+            SHOT + "  character: pip\n  stages: {rig: {backend: unirig, checkout: nowhere}}\n",
+            ["stages.rig.checkout", "no such file", "nowhere"],
         ),
         (SHOT + "  character: pip\n  stages: {takes: {backend: plate, file: none.mp4}}\n", ["no such file"]),
         (SHOT + "  character: pip\n  cast: [a, b]\n", ["cast"]),

@@ -7,12 +7,15 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from support.blender import blender
 
 from studio_pipeline.geometry.cameras import frame_points, orbit
 from studio_pipeline.geometry.rotations import axis_angle_to_matrix, matrix_to_sixd, sixd_identity
 from studio_pipeline.geometry.skinning import pose_vertices, skinning_transforms
 from studio_pipeline.schema.records import CameraPath, Character, Motion, PointCache, Rig
 from studio_pipeline.stages.delivery.scene import DeliveryScene
+
+__all__ = ["blender", "make_scene"]
 
 
 def tube(*, unit_scale: float = 1.0, tinted: bool = False, around: int = 12, along: int = 9) -> Character:

@@ -1,15 +1,12 @@
 """Blender opens what we deliver: size, rate, frame range, up axis, and the silhouette through the shot camera.
 
-Blender's Python module lives in an environment of its own (821 MB, other pinned versions than ours), made once in
-the user's cache; STUDIO_BPY_PYTHON names the interpreter of one that exists already.
+See `support.blender` for where Blender comes from.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -24,29 +21,7 @@ from studio_pipeline.schema.records import CameraPath
 from studio_pipeline.stages.delivery.glb import write_refined_glb, write_skinned_glb
 from studio_pipeline.stages.delivery.usd import write_usd
 
-BPY = "bpy==5.0.1"
 INDEX = 6
-
-
-@pytest.fixture(scope="session")
-def blender() -> Path:
-    """An interpreter that can ``import bpy``."""
-    given = os.environ.get("STUDIO_BPY_PYTHON")
-    python = Path(given) if given else Path.home() / ".cache" / "studio_pipeline" / "bpy-venv" / "bin" / "python"
-    if not python.exists() and not given:
-        if sys.version_info[:2] != (3, 11):
-            pytest.skip(f"{BPY} needs Python 3.11: name an environment with STUDIO_BPY_PYTHON")
-        subprocess.run([sys.executable, "-m", "venv", str(python.parent.parent)], check=True, timeout=120)
-    if subprocess.run([python, "-c", "import bpy"], capture_output=True, timeout=120).returncode:
-        command = [python, "-m", "pip", "install", "-q", BPY]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=400)
-            why = done.stderr.strip()[-200:] if done.returncode else ""
-        except subprocess.TimeoutExpired:
-            why = "it took too long"
-        if why:
-            pytest.skip(f"{BPY} could not be installed: {why}")
-    return python
 
 
 def look(blender: Path, file: Path, scene) -> tuple[dict, np.ndarray]:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import subprocess
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from studio_pipeline.stages.character.load import load_character
 from studio_pipeline.stages.delivery.glb import write_refined_glb, write_skinned_glb
 from studio_pipeline.stages.delivery.glb_reading import GlbFile
+from studio_pipeline.stages.delivery.rig_files import write_rig
 
 VALIDATOR = "gltf-validator@2.0.0-dev.3.10"
 SCRIPT = """
@@ -79,3 +83,19 @@ def test_the_validator_is_awake(make_scene, validator, tmp_path):
     (tmp_path / "a.glb").write_bytes(data)
     (found,) = issues(validator, tmp_path / "a.glb").values()
     assert found["numErrors"] > 0
+
+
+@pytest.mark.slow
+def test_khronos_finds_nothing_in_a_rig_for_exchange(validator, repository, tmp_path):
+    """With a second set of joints and weights, and with one set only."""
+    loaded = load_character(repository / "assets" / "characters" / "pip.glb")
+    spread = np.random.default_rng(0).dirichlet(np.full(8, 0.7), len(loaded.character.vertices))
+    weights = np.zeros_like(loaded.own_rig.weights)
+    weights[:, 3:11] = spread
+    files = [
+        *write_rig(loaded.character, loaded.own_rig, tmp_path / "own.glb"),
+        *write_rig(loaded.character, dataclasses.replace(loaded.own_rig, weights=weights), tmp_path / "spread.glb"),
+    ]
+    assert "JOINTS_1" in GlbFile(files[1]).primitive()["attributes"]
+    for file, found in issues(validator, *files).items():
+        assert found["numErrors"] == 0 and found["numWarnings"] == 0, (file, found["messages"])

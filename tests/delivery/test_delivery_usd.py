@@ -13,7 +13,8 @@ from pxr import Gf, Usd, UsdGeom, UsdShade, UsdSkel
 from studio_pipeline.geometry.cameras import project
 from studio_pipeline.geometry.skinning import pose_vertices, skinning_transforms
 from studio_pipeline.stages.delivery.checks import usd_conforms
-from studio_pipeline.stages.delivery.usd import joint_paths, write_usd
+from studio_pipeline.stages.delivery.usd import write_usd
+from studio_pipeline.stages.delivery.usd_body import joint_paths
 
 
 def written(scene, folder: Path) -> Usd.Stage:

@@ -41,7 +41,12 @@ def _layer(path: Path) -> Any:
     """One layer, nothing that it refers to."""
     from pxr import Sdf
 
-    layer = Sdf.Layer.FindOrOpen(str(path))
+    layer = Sdf.Layer.Find(str(path))
+    if layer is not None:
+        # OpenUSD keeps layers as long as anything refers to them, and tells nobody that the file has changed.
+        layer.Reload(force=True)
+    else:
+        layer = Sdf.Layer.FindOrOpen(str(path))
     if layer is None:
         raise InputError("is no readable USD file", where=path, do="export the character again")
     return layer

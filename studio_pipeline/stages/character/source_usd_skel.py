@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -10,9 +12,11 @@ import numpy as np
 from studio_pipeline.schema.errors import InputError
 from studio_pipeline.stages.character.model import MAX_JOINTS, Binding, Model
 
-__all__ = ["Skeletons"]
+__all__ = ["JOINT_NAMES", "Skeletons"]
 
 MAX_INFLUENCES = 64
+MAX_NAMES = 1 << 20  # characters of the table below
+JOINT_NAMES = "userProperties:joint_names"  # on any prim: JSON from joints' prim names to their names
 
 
 class Skeletons:
@@ -55,8 +59,8 @@ class Skeletons:
         world = np.array(UsdGeom.XformCache(Usd.TimeCode.Default()).GetLocalToWorldTransform(prim)).T
         base = self.add_node(prim.GetName(), 0, world)
         nodes: list[int] = []
-        for joint, parent, local in zip(joints, parents, rest, strict=True):
-            nodes.append(self.add_node(joint.rsplit("/", 1)[-1], base if parent < 0 else nodes[parent], local))
+        for name, parent, local in zip(_names(skeleton, joints), parents, rest, strict=True):
+            nodes.append(self.add_node(name, base if parent < 0 else nodes[parent], local))
         return joints, np.array(nodes), np.linalg.pinv(bind)
 
     def binding(self, prim: Any, rows: np.ndarray, point_count: int, where: str) -> Binding | None:
@@ -109,6 +113,23 @@ class Skeletons:
                 do="normalise the weights in its program and export it again",
             )
         return indices, np.maximum(weights, 0.0)
+
+
+def _names(skeleton: Any, joints: list[str]) -> list[str]:
+    """Names of joints: as the skeleton lists them, by a table that a DCC has kept, or those of their paths."""
+    listed = [str(name) for name in skeleton.GetJointNamesAttr().Get() or []]
+    if len(listed) == len(set(listed)) == len(joints) and all(listed):
+        return listed
+    table: Any = {}
+    for prim in skeleton.GetPrim().GetStage().Traverse():
+        written = prim.GetAttribute(JOINT_NAMES).Get() if prim.HasAttribute(JOINT_NAMES) else None
+        if isinstance(written, str) and len(written) <= MAX_NAMES:
+            with contextlib.suppress(ValueError, RecursionError):
+                table = json.loads(written)
+                break
+    plain = [joint.rsplit("/", 1)[-1] for joint in joints]
+    known = table if isinstance(table, dict) else {}
+    return [name if isinstance(name := known.get(p), str) and name else p for p in plain]
 
 
 def _matrices(values: Any) -> np.ndarray:

@@ -6,14 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from studio_pipeline import __version__
-from studio_pipeline.schema.records import Character
-from studio_pipeline.stages.delivery.gltf import ARRAY_BUFFER, ELEMENT_ARRAY_BUFFER, GlbBuilder
+from studio_pipeline.stages.delivery.glb_body import free_name, placement, quaternions, skinned_body, surface_primitive
+from studio_pipeline.stages.delivery.gltf import ARRAY_BUFFER, GlbBuilder
 from studio_pipeline.stages.delivery.normals import moving_normals, unit_normals
-from studio_pipeline.stages.delivery.scene import DeliveryScene, strongest_influences
-from studio_pipeline.stages.delivery.texture import has_tint, png_bytes
+from studio_pipeline.stages.delivery.scene import DeliveryScene
 
 __all__ = ["GLB_INFLUENCES", "morph_indices", "write_refined_glb", "write_skinned_glb"]
 
@@ -23,23 +21,7 @@ GLB_INFLUENCES = 4  # many viewers read only the first set of joints and weights
 def write_skinned_glb(scene: DeliveryScene, path: Path) -> None:
     """Write the joints' motion: skin, translation and rotation of every joint at every frame, shot camera."""
     builder = _start(scene, "skinned")
-    primitive = _primitive(builder, scene)
-    joints, weights = strongest_influences(scene.rig.weights, GLB_INFLUENCES)
-    narrow = np.uint8 if scene.rig.joint_count <= 256 else np.uint16
-    primitive["attributes"]["JOINTS_0"] = builder.accessor(joints.astype(narrow), target=ARRAY_BUFFER)
-    primitive["attributes"]["WEIGHTS_0"] = builder.accessor(weights.astype(np.float32), target=ARRAY_BUFFER)
-    mesh = builder.add("meshes", {"name": scene.character.name, "primitives": [primitive]})
-    joint_nodes = _joint_nodes(builder, scene)
-    skin = builder.add(
-        "skins",
-        {
-            "name": scene.character.name,
-            "joints": joint_nodes,
-            "skeleton": joint_nodes[0],
-            "inverseBindMatrices": builder.accessor(_inverse_rigid(scene.file_rest_world).astype(np.float32)),
-        },
-    )
-    body = builder.add("nodes", {"name": _free_name(scene, "Body"), "mesh": mesh, "skin": skin})
+    joint_nodes, body = skinned_body(builder, scene, influences=GLB_INFLUENCES)
     animation = _Animation(builder, scene.times)
     for joint, node in enumerate(joint_nodes):
         animation.place(node, scene.file_joint_local[:, joint])
@@ -55,7 +37,7 @@ def write_refined_glb(scene: DeliveryScene, path: Path, *, limit: int) -> None:
     """
     builder = _start(scene, "refined")
     kept = morph_indices(scene.frame_count, limit)
-    primitive = _primitive(builder, scene)
+    primitive = surface_primitive(builder, scene)
     base, base_normals = scene.file_vertices, unit_normals(scene.character.normals)
     normals = moving_normals(scene.character, scene.cache.points[kept])
     primitive["targets"] = [
@@ -103,7 +85,7 @@ class _Animation:
     def place(self, node: int, matrices: np.ndarray) -> None:
         """Translation and rotation of ``node`` from rigid matrices [T, 4, 4]."""
         self.channel(node, "translation", matrices[:, :3, 3])
-        self.channel(node, "rotation", _quaternions(matrices[:, :3, :3]))
+        self.channel(node, "rotation", quaternions(matrices[:, :3, :3]))
 
 
 def _start(scene: DeliveryScene, motion: str) -> GlbBuilder:
@@ -127,43 +109,6 @@ def _finish(builder: GlbBuilder, scene: DeliveryScene, animation: _Animation, ro
     builder.write(path)
 
 
-def _primitive(builder: GlbBuilder, scene: DeliveryScene) -> dict[str, Any]:
-    character = scene.character
-    attributes = {
-        "POSITION": builder.accessor(scene.file_vertices, target=ARRAY_BUFFER, bounds=True),
-        "NORMAL": builder.accessor(unit_normals(character.normals), target=ARRAY_BUFFER),
-        "TEXCOORD_0": builder.accessor(character.uv.astype(np.float32), target=ARRAY_BUFFER),
-    }
-    if has_tint(character):
-        colors = np.clip(character.vertex_colors, 0.0, 1.0).astype(np.float32)
-        attributes["COLOR_0"] = builder.accessor(colors, target=ARRAY_BUFFER)
-    wide = np.uint16 if len(character.vertices) < 65535 else np.uint32
-    indices = builder.accessor(character.faces.astype(wide).reshape(-1), target=ELEMENT_ARRAY_BUFFER)
-    return {"attributes": attributes, "indices": indices, "material": _material(builder, character), "mode": 4}
-
-
-def _material(builder: GlbBuilder, character: Character) -> int:
-    view = builder.view(png_bytes(character.atlas))
-    image = builder.add("images", {"name": "albedo", "mimeType": "image/png", "bufferView": view})
-    sampler = builder.add("samplers", {"magFilter": 9729, "minFilter": 9987, "wrapS": 10497, "wrapT": 10497})
-    texture = builder.add("textures", {"source": image, "sampler": sampler})
-    surface = {"baseColorTexture": {"index": texture}, "metallicFactor": 0.0, "roughnessFactor": 1.0}
-    return builder.add(
-        "materials",
-        {"name": character.name, "doubleSided": character.double_sided, "pbrMetallicRoughness": surface},
-    )
-
-
-def _joint_nodes(builder: GlbBuilder, scene: DeliveryScene) -> list[int]:
-    nodes = []
-    for name, parent, rest in zip(scene.rig.names, scene.rig.parents, scene.file_rest_local, strict=True):
-        node = builder.add("nodes", {"name": name, **_placement(rest)})
-        if parent >= 0:
-            builder.document["nodes"][nodes[parent]].setdefault("children", []).append(node)
-        nodes.append(node)
-    return nodes
-
-
 def _camera(builder: GlbBuilder, scene: DeliveryScene, animation: _Animation) -> int:
     # Core glTF has no animated lens: a zoom keeps the first frame's here and is complete in the USD.
     camera, (near, far) = scene.camera, scene.file_clipping
@@ -174,35 +119,8 @@ def _camera(builder: GlbBuilder, scene: DeliveryScene, animation: _Animation) ->
         "zfar": far,
     }
     index = builder.add("cameras", {"name": "shot_camera", "type": "perspective", "perspective": lens})
-    entry = {"name": _free_name(scene, "shot_camera"), "camera": index, **_placement(scene.file_camera[0])}
+    entry = {"name": free_name(scene, "shot_camera"), "camera": index, **placement(scene.file_camera[0])}
     node = builder.add("nodes", entry)
     if scene.camera_moves:
         animation.place(node, scene.file_camera)
     return node
-
-
-def _free_name(scene: DeliveryScene, name: str) -> str:
-    """``name``, made different from every joint's."""
-    while name in scene.rig.names:
-        name += "_"
-    return name
-
-
-def _placement(matrix: np.ndarray) -> dict[str, list[float]]:
-    return {"translation": matrix[:3, 3].tolist(), "rotation": _quaternions(matrix[None, :3, :3])[0].tolist()}
-
-
-def _quaternions(matrices: np.ndarray) -> np.ndarray:
-    """Unit quaternions x, y, z, w [T, 4] of rotations [T, 3, 3], each on the same side as the one before."""
-    quaternions = Rotation.from_matrix(matrices).as_quat(canonical=True)
-    flips = np.where((quaternions[1:] * quaternions[:-1]).sum(1) < 0.0, -1.0, 1.0)
-    quaternions[1:] *= np.cumprod(flips)[:, None]
-    return quaternions
-
-
-def _inverse_rigid(matrices: np.ndarray) -> np.ndarray:
-    """Exact-bottom-row inverse of rigid transforms. [J, 4, 4]"""
-    inverse = np.tile(np.eye(4), (len(matrices), 1, 1))
-    inverse[:, :3, :3] = np.swapaxes(matrices[:, :3, :3], 1, 2)
-    inverse[:, :3, 3] = -np.einsum("jba,jb->ja", matrices[:, :3, :3], matrices[:, :3, 3])
-    return inverse

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -70,18 +69,18 @@ def _geometry(file: GlbFile) -> list[str]:
         if any(len(file.accessor(index)) != count for index in target.values()):
             faults.append("a morph target differs in length")
     if "JOINTS_0" in values:
-        faults += _skin(file, values)
+        faults += _skin(file)
     return faults
 
 
-def _skin(file: GlbFile, values: dict[str, Any]) -> list[str]:
-    skin, joints, weights = file.document["skins"][0], values["JOINTS_0"], values["WEIGHTS_0"]
+def _skin(file: GlbFile) -> list[str]:
+    skin, (joints, weights) = file.document["skins"][0], file.influences()
     faults = []
     if len(file.accessor(skin["inverseBindMatrices"])) != len(skin["joints"]):
         faults.append("the skin has another number of bind matrices than joints")
     if joints.max() >= len(skin["joints"]):
         faults.append("a vertex names a joint that is not there")
-    if weights.min() < 0.0 or np.abs(weights.astype(np.float64).sum(1) - 1.0).max() > 8e-7:
+    if weights.min() < 0.0 or np.abs(weights.sum(1) - 1.0).max() > 8e-7:
         faults.append("skin weights do not sum to one")
     if joints[weights == 0.0].any():
         faults.append("a joint without weight is not joint 0")

@@ -64,6 +64,14 @@ class GlbFile:
         """The only primitive of the only mesh."""
         return self.document["meshes"][0]["primitives"][0]
 
+    def influences(self) -> tuple[np.ndarray, np.ndarray]:
+        """Joints [V, k] int and weights [V, k] float64 of the primitive, all its sets of four side by side."""
+        attributes = self.primitive()["attributes"]
+        layers = range(sum(name.startswith("JOINTS_") for name in attributes))
+        joints = [self.accessor(attributes[f"JOINTS_{layer}"]) for layer in layers]
+        weights = [self.accessor(attributes[f"WEIGHTS_{layer}"]) for layer in layers]
+        return np.concatenate(joints, axis=1), np.concatenate(weights, axis=1).astype(np.float64)
+
     def surface(self, time: float | None) -> np.ndarray:
         """World positions of the mesh [V, 3] float64 at ``time`` [s]; None means with no animation playing."""
         nodes = self._posed_nodes(time)
@@ -80,10 +88,9 @@ class GlbFile:
         skin = self.document["skins"][nodes[index]["skin"]]
         binds = self.accessor(skin["inverseBindMatrices"]).astype(np.float64)
         moves = np.stack([world[node] for node in skin["joints"]]) @ binds
-        joints = self.accessor(primitive["attributes"]["JOINTS_0"])
-        weights = self.accessor(primitive["attributes"]["WEIGHTS_0"]).astype(np.float64)
+        joints, weights = self.influences()
         result = np.zeros((len(points), 4))
-        for slot in range(4):
+        for slot in range(joints.shape[1]):
             result += weights[:, slot, None] * np.einsum("vab,vb->va", moves[joints[:, slot]], rest)
         return result[:, :3]
 

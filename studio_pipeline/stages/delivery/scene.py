@@ -13,19 +13,50 @@ from studio_pipeline.geometry.skinning import delta_matrices, rest_local
 from studio_pipeline.schema.errors import InputError
 from studio_pipeline.schema.records import CameraPath, Character, Motion, PointCache, Rig
 
-__all__ = ["DeliveryScene", "strongest_influences"]
+__all__ = ["DeliveryScene", "RigScene", "strongest_influences"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class DeliveryScene:
-    """One shot's character, motion and camera. Records are in metres; ``file_*`` members in the file's own unit."""
+class RigScene:
+    """A character and its rig at rest. Records are in metres; ``file_*`` members in the file's own unit."""
+
+    character: Character
+    rig: Rig
+
+    @property
+    def units_per_metre(self) -> float:
+        """What metres are multiplied by to give the source file's own scale."""
+        return 1.0 / self.character.unit_scale
+
+    @cached_property
+    def file_vertices(self) -> np.ndarray:
+        """Rest surface. [V, 3] float32, file units"""
+        return (self.character.vertices.astype(np.float64) * self.units_per_metre).astype(np.float32)
+
+    @cached_property
+    def file_rest_world(self) -> np.ndarray:
+        """Rest joints in the world. [J, 4, 4] float64, file units"""
+        return self._scaled(self.rig.rest_world)
+
+    @cached_property
+    def file_rest_local(self) -> np.ndarray:
+        """Rest joints in their parents' frames. [J, 4, 4] float64, file units"""
+        return self._scaled(rest_local(self.rig.parents, self.rig.rest_world))
+
+    def _scaled(self, matrices: np.ndarray) -> np.ndarray:
+        scaled = np.array(matrices, dtype=np.float64)
+        scaled[..., :3, 3] *= self.units_per_metre
+        return scaled
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeliveryScene(RigScene):
+    """One shot's character, motion and camera."""
 
     shot_id: str
     fps: Fraction
     frames: tuple[int, int]  # first and last frame number of the cut, both included
     handles: int  # frames before and after the cut that are delivered too
-    character: Character
-    rig: Rig
     camera: CameraPath  # one frame, or one per frame of the motion
     motion: Motion
     cache: PointCache
@@ -62,35 +93,15 @@ class DeliveryScene:
         """Number of frames T."""
         return self.last_frame - self.first_frame + 1
 
-    @property
-    def units_per_metre(self) -> float:
-        """What metres are multiplied by to give the source file's own scale."""
-        return 1.0 / self.character.unit_scale
-
     @cached_property
     def times(self) -> np.ndarray:
         """Time of each index from zero [s]. [T] float32"""
         return (np.arange(self.frame_count) / float(self.fps)).astype(np.float32)
 
     @cached_property
-    def file_vertices(self) -> np.ndarray:
-        """Rest surface. [V, 3] float32, file units"""
-        return (self.character.vertices.astype(np.float64) * self.units_per_metre).astype(np.float32)
-
-    @cached_property
     def file_points(self) -> np.ndarray:
         """Refined surface. [T, V, 3] float32, file units"""
         return (self.cache.points.astype(np.float64) * self.units_per_metre).astype(np.float32)
-
-    @cached_property
-    def file_rest_world(self) -> np.ndarray:
-        """Rest joints in the world. [J, 4, 4] float64, file units"""
-        return self._scaled(self.rig.rest_world)
-
-    @cached_property
-    def file_rest_local(self) -> np.ndarray:
-        """Rest joints in their parents' frames. [J, 4, 4] float64, file units"""
-        return self._scaled(rest_local(self.rig.parents, self.rig.rest_world))
 
     @cached_property
     def file_joint_local(self) -> np.ndarray:
@@ -131,11 +142,6 @@ class DeliveryScene:
         far = 4.0 * max(float(depth.max()), self.character.diagonal)
         near = min(max(0.25 * float(depth.min()), 1e-3 * self.character.diagonal), 0.1 * far)
         return near * self.units_per_metre, far * self.units_per_metre
-
-    def _scaled(self, matrices: np.ndarray) -> np.ndarray:
-        scaled = np.array(matrices, dtype=np.float64)
-        scaled[..., :3, 3] *= self.units_per_metre
-        return scaled
 
 
 def strongest_influences(weights: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:

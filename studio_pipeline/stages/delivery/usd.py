@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +9,19 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from studio_pipeline import __version__
-from studio_pipeline.stages.delivery.normals import moving_normals, unit_normals
-from studio_pipeline.stages.delivery.scene import DeliveryScene, strongest_influences
-from studio_pipeline.stages.delivery.texture import bake_tint, has_tint, png_bytes
+from studio_pipeline.stages.delivery.normals import moving_normals
+from studio_pipeline.stages.delivery.scene import DeliveryScene
+from studio_pipeline.stages.delivery.usd_body import (
+    UsdSurface,
+    extent_of,
+    identifier,
+    joint_paths,
+    skinned_mesh,
+    surface_of,
+)
 
-__all__ = ["USD_INFLUENCES", "joint_paths", "write_usd"]
+__all__ = ["write_usd"]
 
-USD_INFLUENCES = 8
 SENSOR_HEIGHT_M = 0.024  # film back that the pinhole's angle is told by; a full-frame sensor's height
 
 
@@ -27,72 +32,23 @@ def write_usd(scene: DeliveryScene, path: Path) -> None:
     """
     from pxr import Sdf, Usd, UsdGeom
 
-    texture = f"textures/{scene.shot_id}_albedo.png"
-    (path.parent / "textures").mkdir(exist_ok=True)
-    picture, corner_uv = bake_tint(scene.character) if has_tint(scene.character) else (scene.character.atlas, None)
-    (path.parent / texture).write_bytes(png_bytes(picture))
-
     stage = Usd.Stage.CreateInMemory()
     _describe(stage, scene)
-    root = UsdGeom.Xform.Define(stage, Sdf.Path(f"/{_identifier(scene.shot_id)}"))
+    root = UsdGeom.Xform.Define(stage, Sdf.Path(f"/{identifier(scene.shot_id)}"))
     Usd.ModelAPI(root).SetKind("component")
     stage.SetDefaultPrim(root.GetPrim())
-    material = _material(stage, root.GetPath(), f"./{texture}")
     _camera(stage, root.GetPath().AppendChild("shot_camera"), scene)
 
-    surface = _Surface(scene=scene, material=material, corner_uv=corner_uv)
+    surface = surface_of(stage, root.GetPath(), scene, path.parent, f"textures/{scene.shot_id}_albedo.png")
     motion = root.GetPrim().GetVariantSets().AddVariantSet("motion")
     for name, author in (("skinned", _skinned), ("refined", _refined)):
         motion.AddVariant(name)
         motion.SetVariantSelection(name)
         with motion.GetVariantEditContext():
-            author(stage, root.GetPath(), surface)
+            author(stage, root.GetPath(), surface, scene)
     motion.SetVariantSelection("refined")
     if not stage.GetRootLayer().Export(str(path)):
         raise OSError(f"could not write {path.name}")
-
-
-def joint_paths(names: tuple[str, ...], parents: np.ndarray) -> list[str]:
-    """UsdSkel's joint tokens: each joint's valid, unique name behind its parent's path."""
-    taken: set[str] = set()
-    paths: list[str] = []
-    for name, parent in zip(names, parents, strict=True):
-        valid = plain = _identifier(name)
-        number = 1
-        while valid in taken:
-            number += 1
-            valid = f"{plain}_{number}"
-        taken.add(valid)
-        paths.append(valid if parent < 0 else f"{paths[parent]}/{valid}")
-    return paths
-
-
-@dataclass(frozen=True)
-class _Surface:
-    """What both variants' meshes share."""
-
-    scene: DeliveryScene
-    material: Any  # UsdShade.Material
-    corner_uv: np.ndarray | None  # [F, 3, 2] when the texture was baked
-
-    def mesh(self, stage: Any, path: Any) -> Any:
-        """A mesh with topology, texture coordinates and material; its points are left to the variant."""
-        from pxr import Sdf, UsdGeom, UsdShade, Vt
-
-        character = self.scene.character
-        mesh = UsdGeom.Mesh.Define(stage, path)
-        mesh.CreateSubdivisionSchemeAttr(UsdGeom.Tokens.none)
-        mesh.CreateOrientationAttr(UsdGeom.Tokens.rightHanded)
-        mesh.CreateDoubleSidedAttr(character.double_sided)
-        mesh.CreateFaceVertexCountsAttr(Vt.IntArray.FromNumpy(np.full(len(character.faces), 3, dtype=np.int32)))
-        mesh.CreateFaceVertexIndicesAttr(Vt.IntArray.FromNumpy(character.faces.astype(np.int32).reshape(-1)))
-        uv = character.uv if self.corner_uv is None else self.corner_uv.reshape(-1, 2)
-        kind = UsdGeom.Tokens.vertex if self.corner_uv is None else UsdGeom.Tokens.faceVarying
-        st = np.stack([uv[:, 0], 1.0 - uv[:, 1]], axis=1).astype(np.float32)
-        primvars = UsdGeom.PrimvarsAPI(mesh)
-        primvars.CreatePrimvar("st", Sdf.ValueTypeNames.TexCoord2fArray, kind).Set(Vt.Vec2fArray.FromNumpy(st))
-        UsdShade.MaterialBindingAPI.Apply(mesh.GetPrim()).Bind(self.material)
-        return mesh
 
 
 def _describe(stage: Any, scene: DeliveryScene) -> None:
@@ -112,32 +68,6 @@ def _describe(stage: Any, scene: DeliveryScene) -> None:
         "cut_last_frame": scene.frames[1],
         "handles": scene.handles,
     }
-
-
-def _material(stage: Any, root: Any, texture: str) -> Any:
-    from pxr import Sdf, UsdGeom, UsdShade
-
-    looks = UsdGeom.Scope.Define(stage, root.AppendChild("Looks")).GetPath()
-    material = UsdShade.Material.Define(stage, looks.AppendChild("albedo"))
-    path, types = material.GetPath(), Sdf.ValueTypeNames
-    surface = UsdShade.Shader.Define(stage, path.AppendChild("surface"))
-    surface.CreateIdAttr("UsdPreviewSurface")
-    surface.CreateInput("roughness", types.Float).Set(1.0)
-    surface.CreateInput("metallic", types.Float).Set(0.0)
-    reader = UsdShade.Shader.Define(stage, path.AppendChild("st"))
-    reader.CreateIdAttr("UsdPrimvarReader_float2")
-    reader.CreateInput("varname", types.String).Set("st")
-    picture = UsdShade.Shader.Define(stage, path.AppendChild("picture"))
-    picture.CreateIdAttr("UsdUVTexture")
-    picture.CreateInput("file", types.Asset).Set(Sdf.AssetPath(texture))
-    picture.CreateInput("sourceColorSpace", types.Token).Set("sRGB")
-    picture.CreateInput("wrapS", types.Token).Set("repeat")
-    picture.CreateInput("wrapT", types.Token).Set("repeat")
-    picture.CreateInput("st", types.Float2).ConnectToSource(reader.CreateOutput("result", types.Float2))
-    color = picture.CreateOutput("rgb", types.Float3)
-    surface.CreateInput("diffuseColor", types.Color3f).ConnectToSource(color)
-    material.CreateSurfaceOutput().ConnectToSource(surface.CreateOutput("surface", types.Token))
-    return material
 
 
 def _camera(stage: Any, path: Any, scene: DeliveryScene) -> None:
@@ -165,41 +95,20 @@ def _camera(stage: Any, path: Any, scene: DeliveryScene) -> None:
         place.Set(Gf.Matrix4d(scene.file_camera[0].T.tolist()))
 
 
-def _skinned(stage: Any, root: Any, surface: _Surface) -> None:
-    from pxr import UsdGeom, UsdSkel, Vt
+def _skinned(stage: Any, root: Any, surface: UsdSurface, scene: DeliveryScene) -> None:
+    from pxr import UsdSkel
 
-    scene = surface.scene
     body = UsdSkel.Root.Define(stage, root.AppendChild("Skinned"))
-    mesh = surface.mesh(stage, body.GetPath().AppendChild("Body"))
-    mesh.CreatePointsAttr(Vt.Vec3fArray.FromNumpy(scene.file_vertices))
-    mesh.CreateNormalsAttr(Vt.Vec3fArray.FromNumpy(unit_normals(scene.character.normals)))
-    mesh.SetNormalsInterpolation(UsdGeom.Tokens.vertex)
-    mesh.CreateExtentAttr(_extent(scene.file_vertices))
-    joints, weights = strongest_influences(scene.rig.weights, USD_INFLUENCES)
-    used = max(1, int((weights > 0.0).sum(1).max()))
-    binding = UsdSkel.BindingAPI.Apply(mesh.GetPrim())
-    joints, weights = joints[:, :used].reshape(-1), weights[:, :used].astype(np.float32).reshape(-1)
-    binding.CreateJointIndicesPrimvar(False, used).Set(Vt.IntArray.FromNumpy(joints))
-    binding.CreateJointWeightsPrimvar(False, used).Set(Vt.FloatArray.FromNumpy(weights))
-    skeleton, animation = _skeleton(stage, body.GetPath(), scene)
-    binding.CreateSkeletonRel().SetTargets([skeleton.GetPath()])
+    mesh, skeleton = skinned_mesh(stage, body, surface)
+    animation = _animation(stage, body.GetPath(), scene)
     UsdSkel.BindingAPI.Apply(skeleton.GetPrim()).CreateAnimationSourceRel().SetTargets([animation.GetPath()])
     _skin_extents(stage, body, mesh, scene)
 
 
-def _skeleton(stage: Any, root: Any, scene: DeliveryScene) -> tuple[Any, Any]:
+def _animation(stage: Any, root: Any, scene: DeliveryScene) -> Any:
     from pxr import Gf, UsdSkel, Vt
 
     names = joint_paths(scene.rig.names, scene.rig.parents)
-    skeleton = UsdSkel.Skeleton.Define(stage, root.AppendChild("Skeleton"))
-    skeleton.CreateJointsAttr(names)
-    skeleton.CreateJointNamesAttr(list(scene.rig.names))
-    skeleton.CreateBindTransformsAttr(
-        Vt.Matrix4dArray([Gf.Matrix4d(matrix.T.tolist()) for matrix in scene.file_rest_world])
-    )
-    skeleton.CreateRestTransformsAttr(
-        Vt.Matrix4dArray([Gf.Matrix4d(matrix.T.tolist()) for matrix in scene.file_rest_local])
-    )
     animation = UsdSkel.Animation.Define(stage, root.AppendChild("Motion"))
     animation.CreateJointsAttr(names)
     animation.CreateScalesAttr(Vt.Vec3hArray(len(names), Gf.Vec3h(1.0, 1.0, 1.0)))
@@ -209,7 +118,7 @@ def _skeleton(stage: Any, root: Any, scene: DeliveryScene) -> tuple[Any, Any]:
         places.Set(Vt.Vec3fArray.FromNumpy(local[:, :3, 3].astype(np.float32)), scene.first_frame + index)
         quaternions = [Gf.Quatf(*map(float, q)) for q in zip(w, x, y, z, strict=True)]
         turns.Set(Vt.QuatfArray(quaternions), scene.first_frame + index)
-    return skeleton, animation
+    return animation
 
 
 def _skin_extents(stage: Any, body: Any, mesh: Any, scene: DeliveryScene) -> None:
@@ -220,13 +129,12 @@ def _skin_extents(stage: Any, body: Any, mesh: Any, scene: DeliveryScene) -> Non
     extent = body.CreateExtentAttr()
     for index in range(scene.frame_count):
         posed = pose_vertices(scene.character.vertices, scene.rig.weights, transforms[index : index + 1])[0]
-        extent.Set(_extent(posed * scene.units_per_metre), scene.first_frame + index)
+        extent.Set(extent_of(posed * scene.units_per_metre), scene.first_frame + index)
 
 
-def _refined(stage: Any, root: Any, surface: _Surface) -> None:
+def _refined(stage: Any, root: Any, surface: UsdSurface, scene: DeliveryScene) -> None:
     from pxr import UsdGeom, Vt
 
-    scene = surface.scene
     group = UsdGeom.Xform.Define(stage, root.AppendChild("Refined"))
     mesh = surface.mesh(stage, group.GetPath().AppendChild("Body"))
     points, normals, extent = mesh.CreatePointsAttr(), mesh.CreateNormalsAttr(), mesh.CreateExtentAttr()
@@ -236,16 +144,4 @@ def _refined(stage: Any, root: Any, surface: _Surface) -> None:
         code = scene.first_frame + index
         points.Set(Vt.Vec3fArray.FromNumpy(posed), code)
         normals.Set(Vt.Vec3fArray.FromNumpy(moving[index]), code)
-        extent.Set(_extent(posed), code)
-
-
-def _extent(points: np.ndarray) -> Any:
-    from pxr import Vt
-
-    return Vt.Vec3fArray.FromNumpy(np.stack([points.min(0), points.max(0)]).astype(np.float32))
-
-
-def _identifier(name: str) -> str:
-    from pxr import Tf
-
-    return Tf.MakeValidIdentifier(name)
+        extent.Set(extent_of(posed), code)

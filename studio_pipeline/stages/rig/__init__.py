@@ -1,13 +1,15 @@
 """The rig: a skeleton inside the character and the weights that tie its skin to it.
 
-Figures: ``joints``, ``bones_inside_fraction``, ``symmetric``, ``influences_mean``, ``longest_chain``.
-Verdicts: ``weights_sum_to_one``, ``joints_inside``, ``tree_connected``, ``no_zero_bones``, ``every_vertex_weighted``.
+Figures: ``joints``, ``bones_inside_fraction``, ``symmetric``, ``influences_mean``, ``longest_chain``,
+``stress_edge_p99``, ``stress_volume_worst`` and ``stress_volume_change`` (see `stress`).
+Verdicts: ``weights_sum_to_one``, ``joints_inside``, ``tree_connected``, ``no_zero_bones``, ``every_vertex_weighted``,
+``stress``.
 """
 
 from __future__ import annotations
 
-from studio_pipeline.stages.base import Backend, Stage
-from studio_pipeline.stages.rig.settings import GeometricSettings, ProvidedSettings
+from studio_pipeline.stages.base import Backend, Override, Stage
+from studio_pipeline.stages.rig.settings import GeometricSettings, NetworkSettings, ProvidedSettings, UniRigSettings
 
 __all__ = ["STAGE"]
 
@@ -23,12 +25,31 @@ STAGE = Stage(
             settings=GeometricSettings,
             distributions=("numpy", "scipy", "libigl", "opencv-python-headless", "warp-lang"),
         ),
+        "network": Backend(
+            run="studio_pipeline.stages.rig.network:run",
+            settings=NetworkSettings,
+            distributions=("torch", "safetensors", "numpy", "scipy", "libigl", "opencv-python-headless", "warp-lang"),
+            assets=("weights/rig",),
+        ),
         "provided": Backend(
             run="studio_pipeline.stages.rig.provided:run",
             settings=ProvidedSettings,
             distributions=("numpy", "scipy", "libigl", "opencv-python-headless", "warp-lang"),
         ),
+        "unirig": Backend(
+            run="studio_pipeline.stages.rig.unirig:run",
+            settings=UniRigSettings,
+            distributions=("numpy", "scipy", "libigl", "trimesh", "opencv-python-headless", "warp-lang"),
+        ),
     },
     default="geometric",
-    checks=("weights_sum_to_one", "joints_inside", "tree_connected", "no_zero_bones", "every_vertex_weighted"),
+    checks=(
+        "weights_sum_to_one",
+        "joints_inside",
+        "tree_connected",
+        "no_zero_bones",
+        "every_vertex_weighted",
+        "stress",
+    ),
+    override=Override(backend="provided", setting="file", check="studio_pipeline.stages.rig.provided:check_file"),
 )

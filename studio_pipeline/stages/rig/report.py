@@ -6,9 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
+from studio_pipeline.schema.errors import InputError
 from studio_pipeline.schema.records import Character, Rig
 from studio_pipeline.stages.base import StageResult
-from studio_pipeline.stages.rig.checks import check_rig, outside_distance
+from studio_pipeline.stages.rig.checks import check_rig, is_whole, outside_distance
+from studio_pipeline.stages.rig.stress import stress_test
+from studio_pipeline.stages.rig.stress_drawing import draw_stress
 
 __all__ = ["preview", "report"]
 
@@ -16,10 +19,16 @@ _SIZE = 512
 
 
 def report(character: Character, rig: Rig, out: Path, *, symmetric: bool) -> StageResult:
-    """Write ``preview.png`` into ``out`` and judge the rig."""
-    import cv2
+    """Write ``preview.png`` and ``stress.png`` into ``out`` and judge the rig.
 
-    cv2.imwrite(str(out / "preview.png"), np.ascontiguousarray(preview(character, rig)[..., ::-1]))
+    Raises:
+        InputError: The rig is no tree of finite joints: there is nothing to show of it.
+    """
+    if broken := is_whole(rig):
+        raise InputError(f"the rig has {broken}", do="use another backend")
+    stress = stress_test(character, rig)
+    _write(out / "preview.png", preview(character, rig))
+    _write(out / "stress.png", draw_stress(character, stress))
     share = (np.arange(9) + 0.5)[:, None, None] / 9.0
     along = (rig.heads + share * (rig.tails - rig.heads)).reshape(-1, 3)
     inside = outside_distance(character, along) <= 0.005 * character.diagonal
@@ -33,10 +42,20 @@ def report(character: Character, rig: Rig, out: Path, *, symmetric: bool) -> Sta
             "symmetric": symmetric,
             "influences_mean": round(float((rig.weights > 0.0).sum(1).mean()), 2),
             "longest_chain": int(level.max()) + 1,
+            "stress_edge_p99": round(float(stress.edge_p99.max()), 3),
+            "stress_volume_worst": round(stress.volume_worst, 3),
+            "stress_volume_change": round(float(stress.volume_change.max()), 3),
         },
-        previews=("preview.png",),
-        verdicts=check_rig(character, rig),
+        previews=("preview.png", "stress.png"),
+        verdicts=check_rig(character, rig, stress),
     )
+
+
+def _write(path: Path, picture: np.ndarray) -> None:
+    import cv2
+
+    if not cv2.imwrite(str(path), np.ascontiguousarray(picture[..., ::-1])):
+        raise OSError(f"could not write {path}")
 
 
 def preview(character: Character, rig: Rig) -> np.ndarray:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from studio_pipeline.stages.base import InputFile, Settings
 
-__all__ = ["GeometricSettings", "ProvidedSettings"]
+__all__ = ["GeometricSettings", "NetworkSettings", "ProvidedSettings", "UniRigSettings"]
 
 
 class GeometricSettings(Settings):
@@ -20,7 +20,35 @@ class GeometricSettings(Settings):
     max_joints: int = Field(default=60, ge=8, le=200)
 
 
+class NetworkSettings(Settings):
+    """How the network's skeletons are drawn and chosen."""
+
+    weights: InputFile | None = None  # folder with skeleton.safetensors and skin.safetensors; None: as shipped
+    skin: Literal["network", "heat"] = "network"  # heat: through the body from its bones, as the geometric rigger
+    symmetry: Literal["auto", "off"] = "auto"  # auto: a body that mirrors itself gets a mirrored skeleton
+    candidates: int = Field(default=8, ge=1, le=64)  # drawn, half of them from the mirror image; the best is taken
+    body_plan: str = "auto"  # or a plan that the weights know, to prescribe it: biped, quadruped, fish ...
+    max_joints: int = Field(default=64, ge=8, le=120)
+
+
 class ProvidedSettings(Settings):
     """Whose skeleton is used."""
 
     file: InputFile | None = None  # another file of the same shape that carries the rig; None: the character's own
+
+
+class UniRigSettings(Settings):
+    """Where the official UniRig is, and how its scripts are run."""
+
+    checkout: InputFile | None = None  # folder of a checkout of github.com/VAST-AI-Research/UniRig, installed
+    command: tuple[str, ...] = ("bash",)  # runs a script, e.g. [conda, run, -n, UniRig, bash]
+    seed: int | None = Field(default=None, ge=0, lt=2**31)  # None: the character's
+    timeout_s: float = Field(default=1800.0, gt=0.0, le=86400.0)  # of each of its three steps
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.checkout is None:
+            raise ValueError("unirig needs checkout, the folder of an installed github.com/VAST-AI-Research/UniRig")
+        if not self.command:
+            raise ValueError("command is empty: bash, or what runs it in UniRig's environment")
+        return self

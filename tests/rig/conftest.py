@@ -1,0 +1,3 @@
+from support.blender import blender
+
+__all__ = ["blender"]
