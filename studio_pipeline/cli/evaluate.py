@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-__all__ = ["evaluate_app"]
+__all__ = ["data_folder", "evaluate_app", "left_out", "write_results"]
 
 evaluate_app = typer.Typer(
     name="evaluate", no_args_is_help=True, help="Measure against ground truth.", rich_markup_mode="rich"
@@ -23,6 +23,7 @@ class RigChoice(StrEnum):
 
     PROVIDED = "provided"
     GEOMETRIC = "geometric"
+    NETWORK = "network"
     BOTH = "both"
 
 
@@ -79,7 +80,7 @@ def lift(
 
     if size % 2:
         raise InputError(f"{size} is odd", where="--size", do="give an even number of pixels")
-    chosen, skipped = choose_cases([*(characters or ()), *(more or ())], _data(data), cases)
+    chosen, skipped = choose_cases([*(characters or ()), *(more or ())], data_folder(data), cases)
     trials = trials_of(rig, depth, ablate=ablate)
     works = [
         Work(case, trials, frames=frames, size=size, seed=seed, hard=name, out=out, lpips=lpips, videos=video)
@@ -93,12 +94,12 @@ def lift(
     typer.echo(text)
     settings = {"frames": frames, "size": size, "seed": seed, "ablate": ablate, "hard": hard}
     found = {"settings": settings, "medians": groups, "skipped": skipped, "rows": rows}
-    _write(found, text, out, json_file)
+    write_results(found, text, out, json_file)
     if any("error" in row for row in rows):
         raise typer.Exit(1)
 
 
-def _write(found: dict[str, Any], text: str, out: Path, json_file: Path | None) -> None:
+def write_results(found: dict[str, Any], text: str, out: Path, json_file: Path | None) -> None:
     """Leave tables and figures in ``out``, and the figures in ``json_file`` if given."""
     out.mkdir(parents=True, exist_ok=True)
     (out / "table.md").write_text(text + "\n", encoding="utf-8")
@@ -107,7 +108,7 @@ def _write(found: dict[str, Any], text: str, out: Path, json_file: Path | None) 
         path.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _data(given: Path | None) -> Path | None:
+def data_folder(given: Path | None) -> Path | None:
     """The folder with sample data: as given, by STUDIO_SHARED_DATA, or beside the checkout."""
     from studio_pipeline.schema.assets import assets_folder
     from studio_pipeline.schema.errors import InputError
@@ -153,7 +154,7 @@ def _report(
 
     if ablate:
         text = "Ablation: medians over the clips that every variant lifted\n\n" + summary.ablation_table(rows)
-        return text + _left_out(skipped), []
+        return text + left_out(skipped), []
     lively, quiet = [row for row in rows if summary.counted(row)], [row for row in rows if not summary.counted(row)]
     parts, groups = [], []
     title = "Hard cases" if hard else "Clips"
@@ -171,8 +172,9 @@ def _report(
             parts.append("Medians, goals beside them\n\n" + summary.medians_table(groups))
     if any(row["depth"] for row in rows):
         parts.append("Depth is simulated: z after an unknown scale and shift, at half size, with 2 % noise.")
-    return "\n\n".join(parts) + _left_out(skipped), groups
+    return "\n\n".join(parts) + left_out(skipped), groups
 
 
-def _left_out(skipped: list[str]) -> str:
+def left_out(skipped: list[str]) -> str:
+    """What ends a report: a line for everything that was skipped, and why."""
     return "".join(f"\n\nSkipped: {line}" if k == 0 else f"\nSkipped: {line}" for k, line in enumerate(skipped))

@@ -44,7 +44,7 @@ def trials_of(rig: str, depth: str, *, ablate: bool = False) -> tuple[Trial, ...
     """Trials of every plate: rig ``provided``, then ``geometric``; without depth, then with.
 
     Args:
-        rig: "provided", "geometric" or "both".
+        rig: "provided", "both", which is that and "geometric", or a way of making one.
         depth: "with", "without" or "both".
         ablate: All terms, then each of `TERMS` left out; "both" then means the provided rig, with depth.
     """

@@ -16,6 +16,7 @@ import numpy as np
 
 from studio_pipeline.evaluation.cases import Case, Subject, open_subject
 from studio_pipeline.evaluation.plates import FPS, simulated_depth
+from studio_pipeline.evaluation.rigs.backends import BACKENDS
 from studio_pipeline.evaluation.scores import Judge, track_errors
 from studio_pipeline.evaluation.shots import Filmed, film_shot
 from studio_pipeline.geometry.skinning import pose_vertices, skinning_transforms
@@ -32,7 +33,7 @@ TERMS = ("rgb", "mask", "track", "depth", "smooth", "start")
 class Trial:
     """One lift of one plate."""
 
-    rig: str  # "provided" or "geometric"
+    rig: str  # "provided", or a way of making one, see `evaluation.rigs.backends`
     depth: bool  # simulated depth is given
     without: tuple[str, ...] = ()  # among `TERMS`
 
@@ -212,16 +213,14 @@ def _rig(subject: Subject, kind: str) -> Rig:
     """The provided rig, or one from the shape alone.
 
     Raises:
-        InputError: Truth and lift would share the geometric rig, or there is none.
+        InputError: Truth and lift would share a rig made from the shape, or there is none.
     """
-    if kind == "geometric":
+    if kind != "provided":
         if not subject.own:
             raise InputError(
                 "has no rig of its own: its truth is posed by the geometric rig", where=subject.character.name
             )
-        from studio_pipeline.stages.rig.geometric import build_rig
-
-        return build_rig(subject.character.vertices, subject.character.faces)[0]
+        return BACKENDS[kind].make_rig(subject.character.vertices, subject.character.faces)
     if subject.rig is None:
         raise InputError("has no rig of its own", where=subject.character.name, do="use --rig geometric")
     return subject.rig
