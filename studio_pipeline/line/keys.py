@@ -35,13 +35,19 @@ def ingredients(resolved: ResolvedShot, name: str, inputs: Mapping[str, str]) ->
         "settings": _settings(resolved, name),
         "shot": {field: _shot_field(resolved, field) for field in stage.shot_fields},
         "inputs": dict(inputs),
-        "assets": {folder: digest_input(assets_folder() / folder) for folder in (*stage.assets, *backend.assets)},
+        "assets": {folder: _asset(folder) for folder in (*stage.assets, *backend.assets)},
     }
 
 
 def code_parts(resolved: ResolvedShot, name: str) -> dict[str, str]:
     """Short digest of every definition that stage ``name`` runs, to tell which one changed."""
     return {unit: digest[:12] for unit, digest in code_units(resolved.backend(name).run).items()}
+
+
+def _asset(folder: str) -> str:
+    """Digest of a folder of the asset library; a backend whose weights aren't there says so itself."""
+    path = assets_folder() / folder
+    return digest_input(path) if path.exists() else "absent"
 
 
 def _settings(resolved: ResolvedShot, name: str) -> dict[str, Any]:

@@ -73,12 +73,13 @@ def network_rig(vertices: np.ndarray, faces: np.ndarray) -> Rig:
 
 
 def choose_backends(names: str) -> dict[str, RigBackend]:
-    """Backends by their names, separated by commas; all when ``names`` is empty.
+    """Backends by their names, separated by commas; all whose weights are there when ``names`` is empty.
 
     Raises:
         InputError: One isn't known.
     """
-    asked = list(dict.fromkeys(name.strip() for name in names.split(",") if name.strip())) or list(BACKENDS)
+    asked = list(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))
+    asked = asked or [name for name, backend in BACKENDS.items() if all(path.is_file() for path in backend.paths())]
     for name in asked:
         if name not in BACKENDS:
             raise InputError(f"there is no backend {name!r}", where="--backends", do=f"choose of {', '.join(BACKENDS)}")

@@ -172,6 +172,10 @@ def _loaded(path: Path, stamp: tuple[int, int]) -> nn.Module:
 
 def _network(path: Path) -> Any:
     if not path.is_file():
-        raise InputError("there are no weights here", where=path, do="set rig.weights, or use backend geometric")
+        raise InputError(
+            "there are no weights here",
+            where=path,
+            do="train some (studio train rig) and name their folder as rig.weights, or use backend geometric",
+        )
     stat = path.stat()
     return _loaded(path, (stat.st_size, stat.st_mtime_ns))
