@@ -8,10 +8,10 @@ import numpy as np
 
 from studio_pipeline.geometry.skeletons import CORNER, CurveTree, is_limb
 
-__all__ = ["Branch", "BranchTree", "branch_tree", "cut", "resample"]
+__all__ = ["Branch", "BranchTree", "branch_tree", "cut_near", "resample"]
 
 _SAMPLES = 48  # points of a branch when it is cut
-_EVENNESS = 0.12  # what uneven bones cost against bones that leave the middle line
+_ASTRAY = 14.0  # what a cut costs that is a share of one away from where it is looked for, against the same
 
 
 @dataclass(kw_only=True)
@@ -154,30 +154,37 @@ def resample(points: np.ndarray, radius: np.ndarray, count: int) -> tuple[np.nda
     return even, np.interp(steps, along, radius)
 
 
-def cut(points: np.ndarray, radius: np.ndarray, bones: int) -> np.ndarray:
-    """Cut an evenly sampled path [K, 3] into ``bones`` straight pieces: near the path, of even length.
+def cut_near(points: np.ndarray, radius: np.ndarray, shares: tuple[float, ...]) -> np.ndarray:
+    """Cut an evenly sampled path [K, 3] at its bends, where it has none near given shares of its length.
+
+    Args:
+        points: The path.
+        radius: Its thickness [K].
+        shares: Where cuts are looked for, rising, between 0 and 1.
 
     Returns:
-        Indices of the cuts, both ends included. [bones + 1] int
+        Indices of the cuts, both ends included. [len(shares) + 2] int
     """
     count = len(points)
-    scale = float(np.mean(radius)) + 1e-12
-    cost = np.full((count, count), np.inf)
-    for i in range(count - 1):
-        for j in range(i + 1, count):
-            chord = points[j] - points[i]
-            offset = points[i : j + 1] - points[i]
-            share = offset @ chord / max(float(chord @ chord), 1e-300)
-            miss = np.linalg.norm(offset - share[:, None] * chord, axis=1).max() / scale
-            even = (j - i) * bones / (count - 1.0) - 1.0
-            cost[i, j] = miss**2 + _EVENNESS * (even**2 + max(0.0, -even - 0.4) * 10.0)
-    best = cost[0].copy()
-    steps = []
-    for _ in range(bones - 1):
-        total = best[:, None] + cost
+    step = max(count // _SAMPLES, 1)
+    index = np.unique(np.r_[np.arange(0, count - 1, step), count - 1])
+    knots, scale = points[index], float(np.mean(radius)) + 1e-12
+    size = len(index)
+    cost = np.full((size, size), np.inf)
+    for i in range(size - 1):
+        chord = knots[i + 1 :] - knots[i]  # [M, 3]
+        offset = knots[i + 1 :] - knots[i]
+        share = np.einsum("pc,mc->mp", offset, chord) / np.maximum(np.einsum("mc,mc->m", chord, chord), 1e-300)[:, None]
+        miss = np.linalg.norm(offset[None] - np.clip(share, 0.0, 1.0)[..., None] * chord[:, None], axis=2)
+        inner = np.tril(np.ones((size - 1 - i,) * 2))
+        cost[i, i + 1 :] = (miss * inner).max(1) ** 2 / scale**2
+    place = np.linspace(0.0, 1.0, size)
+    best, steps = cost[0].copy(), []
+    for wanted in shares:
+        total = (best + _ASTRAY * (place - wanted) ** 2)[:, None] + cost
         steps.append(np.argmin(total, axis=0))
         best = np.min(total, axis=0)
-    cuts = [count - 1]
+    cuts = [size - 1]
     for before in reversed(steps):
         cuts.append(int(before[cuts[-1]]))
-    return np.array([*cuts, 0][::-1])
+    return index[np.array([*cuts, 0][::-1])]

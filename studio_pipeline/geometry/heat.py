@@ -14,7 +14,7 @@ from scipy.spatial import cKDTree
 from studio_pipeline.geometry.skeletons import CellGraph
 from studio_pipeline.geometry.voxels import VoxelBody
 
-__all__ = ["bone_heat", "keep_largest", "sample_cells"]
+__all__ = ["bone_heat", "keep_largest", "rigid_parts", "sample_cells", "smoothed", "without_tails"]
 
 _TOLERANCE, _MAX_ITERATIONS = 1e-4, 400
 
@@ -82,6 +82,63 @@ def keep_largest(weights: np.ndarray, count: int = 8, least: float = 1e-3) -> np
         order = np.argsort(-weights, axis=1, kind="stable")
         np.put_along_axis(weights, order[:, count:], 0.0, axis=1)
     return (weights / weights.sum(1, keepdims=True)).astype(np.float32)
+
+
+def without_tails(weights: np.ndarray, *, share: float = 0.07) -> np.ndarray:
+    """Weights [V, J] less ``share`` of each row's largest, none below zero; rows sum to one.
+
+    Heat never quite ends: a thin rest of it reaches joints far away. What is subtracted leaves weights continuous.
+    """
+    cut = np.maximum(weights - share * weights.max(1, keepdims=True), 0.0)
+    return cut / cut.sum(1, keepdims=True)
+
+
+def smoothed(
+    weights: np.ndarray, points: np.ndarray, faces: np.ndarray, *, reach: float, share: float = 0.3
+) -> np.ndarray:
+    """Weights [V, J] of which each vertex takes ``share`` from the mean of its close neighbours: no short edge tears.
+
+    Args:
+        weights: Rows sum to one.
+        points: Vertices [V, 3].
+        faces: Triangles [F, 3].
+        reach: Edges longer than this don't count, in units of the points.
+        share: Of the neighbours.
+    """
+    count = len(weights)
+    pairs = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+    short = np.linalg.norm(points[pairs[:, 0]] - points[pairs[:, 1]], axis=1) <= reach
+    pairs = np.unique(np.sort(pairs[short & (pairs[:, 0] != pairs[:, 1])], axis=1), axis=0)
+    links = sparse.coo_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(count, count)).tocsr()
+    links = links + links.T
+    degree = np.asarray(links.sum(1)).reshape(-1, 1)
+    mean = links @ weights / np.maximum(degree, 1.0)
+    return np.where(degree > 0.0, (1.0 - share) * weights + share * mean, weights)
+
+
+def rigid_parts(weights: np.ndarray, points: np.ndarray, faces: np.ndarray, *, largest: float = 0.05) -> np.ndarray:
+    """Weights [V, J] in which small separate pieces of the surface (eyes, buttons, plates) move as one.
+
+    Args:
+        weights: Rows sum to one.
+        points: Vertices, welded [V, 3].
+        faces: Triangles [F, 3].
+        largest: Pieces smaller than this, of the diagonal, are small.
+    """
+    count = len(points)
+    pairs = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]]])
+    joined = sparse.coo_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
+    pieces, piece = csgraph.connected_components(joined, directed=False)
+    if pieces == 1:
+        return weights
+    low, high = np.full((pieces, 3), np.inf), np.full((pieces, 3), -np.inf)
+    np.minimum.at(low, piece, points)
+    np.maximum.at(high, piece, points)
+    size = np.linalg.norm(high - low, axis=1)
+    small = size < largest * float(np.linalg.norm(np.ptp(points, axis=0)))
+    total = sparse.csr_matrix((np.ones(count), (piece, np.arange(count))), shape=(pieces, count)) @ weights
+    mean = total / np.bincount(piece, minlength=pieces)[:, None]
+    return np.where(small[piece][:, None], mean[piece], weights)
 
 
 def _laplacian(graph: CellGraph, spacing: float) -> sparse.csr_matrix:

