@@ -27,7 +27,7 @@ def evaluate_rig(
         Path | None,
         typer.Option("--data", help="Folder with rigs/; without one, the shipped characters.", file_okay=False),
     ] = None,
-    backends: Annotated[str, typer.Option("--backends", metavar="A,B", help="Only these; all that are here without it.")] = "",
+    backends: Annotated[str, typer.Option("--backends", metavar="A,B", help="Only these; else all here.")] = "",
     out: Annotated[Path, typer.Option("--out", help="Where results and pictures go.")] = Path("out/evaluate_rig"),
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write all figures here too.", dir_okay=False)
