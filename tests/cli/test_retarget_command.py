@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
+from support.command import Command
 
-from studio_pipeline.cli.main import main
 from studio_pipeline.geometry.bvh import read_bvh
 from studio_pipeline.geometry.retarget import retarget
 from studio_pipeline.geometry.rotations import sixd_to_matrix
@@ -19,25 +17,6 @@ from studio_pipeline.geometry.skinning import pose_vertices, skinning_transforms
 from studio_pipeline.stages.character.animation import animations, sample_animation, sample_joints
 from studio_pipeline.stages.character.load import load_character
 from studio_pipeline.stages.delivery.glb_conform import glb_faults
-
-Command = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def studio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    monkeypatch.setenv("STUDIO_HOME", str(tmp_path / "home"))
-    monkeypatch.delenv("DAGSTER_HOME", raising=False)
-    monkeypatch.chdir(tmp_path)
-
-    def call(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["studio", *words])
-        with pytest.raises(SystemExit) as left:
-            main()
-        printed = capsys.readouterr()
-        assert "Traceback" not in printed.err + printed.out
-        return int(left.value.code or 0), printed.out, printed.err
-
-    return call
 
 
 def test_a_character_of_the_library_walks(studio: Command, tmp_path: Path, repository: Path) -> None:

@@ -3,39 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import trimesh
+from support.command import Command
 
-from studio_pipeline.cli.main import main
 from studio_pipeline.stages.character.load import load_character
 from studio_pipeline.stages.delivery.glb_conform import glb_faults
-
-Command = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def studio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Call the command; gives its exit code, standard output and standard error."""
-    monkeypatch.setenv("STUDIO_HOME", str(tmp_path / "home"))
-    monkeypatch.delenv("DAGSTER_HOME", raising=False)
-    monkeypatch.chdir(tmp_path)
-
-    def call(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["studio", *words])
-        with pytest.raises(SystemExit) as left:
-            main()
-        printed = capsys.readouterr()
-        assert "Traceback" not in printed.err + printed.out
-        assert os.environ["STUDIO_HOME"] == str(tmp_path / "home") and "DAGSTER_HOME" not in os.environ
-        return int(left.value.code or 0), printed.out, printed.err
-
-    return call
 
 
 @pytest.mark.slow
