@@ -191,3 +191,12 @@ def test_bad_options_get_one_line(tmp_path: Path) -> None:
         done = run(*arguments, cwd=tmp_path)
         assert done.returncode == 2 and said in done.stderr.splitlines()[-1], done.stderr
         assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_procedural_characters_are_measured_too(tmp_path):
+    done = run("--procedural", "2", "--backends", "geometric", "--out", "here", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads((tmp_path / "here" / "results.json").read_text())["rows"]
+    assert [row["group"] for row in rows] == ["procedural"] * 2 and len({row["character"] for row in rows}) == 2
+    assert all(0.0 < row["skeleton"]["j2j"] < 100.0 for row in rows)
