@@ -140,7 +140,9 @@ def test_weights_come_back_as_they_were_written(net, tmp_path, ball):
     assert np.array_equal(drawn[0].skeleton.joints, again[0].skeleton.joints)
 
 
-@pytest.mark.parametrize("damage", ["empty", "text", "pickle", "cut", "other", "sizes", "missing", "huge"])
+@pytest.mark.parametrize(
+    "damage", ["empty", "text", "pickle", "cut", "other", "sizes", "missing", "huge", "long", "many"]
+)
 def test_files_that_hold_no_weights_are_refused_in_one_line(net, tmp_path, damage):
     path = tmp_path / "skeleton.safetensors"
     write_weights(path, dict(net.named_parameters()), {"kind": KIND, "config": TINY.to_json()})
@@ -152,7 +154,10 @@ def test_files_that_hold_no_weights_are_refused_in_one_line(net, tmp_path, damag
     elif damage == "sizes":
         write_weights(path, dict(net.named_parameters()), {"kind": KIND, "config": TINY.to_json() | {"width": 64}})
     elif damage == "huge":
-        write_weights(path, dict(net.named_parameters()), {"kind": KIND, "config": TINY.to_json() | {"width": 2**40}})
+        write_weights(path, dict(net.named_parameters()), {"kind": KIND, "config": TINY.to_json() | {"width": 2**15}})
+    elif damage in ("long", "many"):
+        wrong = {"width": 2**40} if damage == "long" else {"encoder_layers": 2**16}
+        write_weights(path, dict(net.named_parameters()), {"kind": KIND, "config": TINY.to_json() | wrong})
     elif damage == "missing":
         path.unlink()
     else:

@@ -12,11 +12,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from studio_pipeline.models.files import read_weights
+from studio_pipeline.models.files import load_network
 from studio_pipeline.models.rig.encoder import Place, Seen, ShapeEncoder
 from studio_pipeline.models.rig.layers import Block, Cache, Nearness, fourier
 from studio_pipeline.models.rig.tokens import BINS, FIRST_CLASS, Slot
-from studio_pipeline.schema.errors import InputError, one_line
 
 __all__ = ["KIND", "SkeletonConfig", "SkeletonNet", "known_places", "load_skeleton_net", "nearness"]
 
@@ -156,14 +155,4 @@ def load_skeleton_net(path: Path) -> SkeletonNet:
     Raises:
         InputError: The file is missing or holds something else.
     """
-    tensors, described = read_weights(path)
-    if described.get("kind") != KIND:
-        raise InputError("holds no skeleton network", where=path, do="give weights that `studio train rig` made")
-    try:
-        net = SkeletonNet(SkeletonConfig.from_json(described["config"]))
-        for name, parameter in net.named_parameters():
-            stored = tensors[name] if name in tensors else tensors["net." + name]
-            parameter.data.copy_(stored.to(parameter.dtype))
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"holds another network: {one_line(error)}", where=path) from None
-    return net.eval()
+    return load_network(path, KIND, lambda config: SkeletonNet(SkeletonConfig.from_json(config)))

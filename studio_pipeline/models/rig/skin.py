@@ -12,10 +12,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from studio_pipeline.models.files import read_weights
+from studio_pipeline.models.files import load_network
 from studio_pipeline.models.rig.encoder import Place, ShapeEncoder
 from studio_pipeline.models.rig.layers import Block, Nearness, SpatialAttention
-from studio_pipeline.schema.errors import InputError, one_line
 
 __all__ = ["KIND", "SkinConfig", "SkinNet", "load_skin_net"]
 
@@ -116,14 +115,4 @@ def load_skin_net(path: Path) -> SkinNet:
     Raises:
         InputError: The file is missing or holds something else.
     """
-    tensors, described = read_weights(path)
-    if described.get("kind") != KIND:
-        raise InputError("holds no skin network", where=path, do="give weights that `studio train rig` made")
-    try:
-        net = SkinNet(SkinConfig(**described["config"]))
-        for name, parameter in net.named_parameters():
-            stored = tensors[name] if name in tensors else tensors["net." + name]
-            parameter.data.copy_(stored.to(parameter.dtype))
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"holds another network: {one_line(error)}", where=path) from None
-    return net.eval()
+    return load_network(path, KIND, lambda config: SkinNet(SkinConfig(**config)))
