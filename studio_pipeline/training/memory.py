@@ -12,7 +12,7 @@ _KEPT = 2**31 - 1  # bytes
 
 
 def keep_memory() -> None:
-    """Tell glibc to keep freed memory; elsewhere nothing happens. A step of the rig's training takes a third less."""
+    """Tell glibc to keep freed memory; elsewhere nothing happens. See `benchmarks/rig.py`."""
     if not sys.platform.startswith("linux"):
         return
     try:

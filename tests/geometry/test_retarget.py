@@ -9,31 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
+from support.motions import MOTIONS
 
 from studio_pipeline.geometry.bvh import Bvh, read_bvh
-from studio_pipeline.geometry.retarget import motion_fps, retarget
-from studio_pipeline.geometry.retarget.figure import SIDES, figure_of_bvh, figure_of_rig
+from studio_pipeline.geometry.retarget import retarget
+from studio_pipeline.geometry.retarget.figure import SIDES, figure_of_rig
 from studio_pipeline.geometry.rotations import axis_angle_to_matrix
 from studio_pipeline.geometry.skinning import pose_vertices, posed_world, skinning_transforms
 from studio_pipeline.schema.errors import InputError
 from studio_pipeline.schema.records import Character, Motion, Rig
 
 FPS = Fraction(30)
-MOTIONS = ("walk", "run", "wave", "jump")
-
-
-@pytest.fixture(scope="module")
-def pip(repository: Path) -> tuple[Character, Rig]:
-    from studio_pipeline.stages.character.load import load_character
-
-    loaded = load_character(repository / "assets" / "characters" / "pip.glb")
-    assert loaded.own_rig is not None
-    return loaded.character, loaded.own_rig
-
-
-@pytest.fixture(scope="module")
-def motions(repository: Path) -> dict[str, Bvh]:
-    return {name: read_bvh(repository / "assets" / "motions" / f"{name}.bvh") for name in MOTIONS}
 
 
 def places(rig: Rig, motion: Motion) -> np.ndarray:
@@ -247,50 +233,6 @@ def knees_bend_backwards(rig: Rig, character: Character, motion: Motion) -> bool
         if ((bend * left).sum(1) / size).min() < -np.sin(np.radians(5.0)):
             return False
     return True
-
-
-@pytest.mark.parametrize("name", MOTIONS)
-def test_the_studios_own_motions_are_sound(motions, name: str) -> None:
-    bvh = motions[name]
-    figure = figure_of_bvh(bvh)
-    turns, joints = bvh.world()
-    assert motion_fps(bvh) == 30 and len(bvh.names) == 22
-    for side in SIDES:
-        thigh, shin, foot, toe = (figure.parts[p + side] for p in ("thigh", "shin", "foot", "toe"))
-        upper, lower = joints[:, shin] - joints[:, thigh], joints[:, foot] - joints[:, shin]
-        bend = (np.cross(upper, lower) * (turns[:, thigh] @ [1.0, 0, 0])).sum(1)
-        assert bend.min() > 0.0
-        sole_points = {
-            "heel": (foot, [0.0, -0.085, -0.05]),
-            "ball": (toe, [0.0, -0.025, 0.0]),
-            "tip": (toe, [0.0, -0.025, 0.07]),
-        }
-        for joint, offset in sole_points.values():
-            point = joints[:, joint] + turns[:, joint] @ np.array(offset)
-            assert point[:, 1].min() > -0.004  # above the ground
-            down = point[:, 1] < 0.001
-            still = down[1:] & down[:-1]
-            assert not still.any() or np.linalg.norm(np.diff(point, axis=0), axis=1)[still].max() < 0.004
-    # It ends as it begins, one stride on.
-    assert np.abs(bvh.rotations[-1] - bvh.rotations[0]).max() < 2e-3
-    gone = joints[-1] - joints[0]
-    assert np.abs(gone - gone[0]).max() < 2e-3 and (name in ("walk", "run")) == (gone[0, 2] > 1.0)
-
-
-def test_the_studios_own_motions_come_from_their_script(repository: Path, tmp_path: Path, monkeypatch) -> None:
-    import importlib.util
-
-    folder = repository / "assets" / "motions"
-    monkeypatch.syspath_prepend(str(folder))
-    spec = importlib.util.spec_from_file_location("make_motions", folder / "generate.py")
-    assert spec is not None and spec.loader is not None
-    made = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(made)
-    monkeypatch.setattr(made, "FOLDER", tmp_path)
-    made.main([])
-    for name in MOTIONS:
-        one, two = read_bvh(tmp_path / f"{name}.bvh"), read_bvh(folder / f"{name}.bvh")
-        assert np.abs(one.world()[1] - two.world()[1]).max() < 1e-4
 
 
 def ik_rig(rig: Rig) -> Rig:

@@ -6,3 +6,7 @@ import sys
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).parent))
+
+from support.motions import pip
+
+__all__ = ["pip"]

@@ -13,11 +13,11 @@ from studio_pipeline.geometry.bvh import read_bvh
 from studio_pipeline.geometry.cameras import frame_points
 from studio_pipeline.geometry.retarget import retarget
 from studio_pipeline.geometry.skinning import pose_vertices, skinning_transforms
+from studio_pipeline.render.raster import rasterize
 from studio_pipeline.schema.clip import Clip
 from studio_pipeline.schema.errors import InputError
-from studio_pipeline.schema.records import Character, Motion, Rig
+from studio_pipeline.schema.records import Character, Motion, Observations, Rig
 from studio_pipeline.stages.base import StageContext, StageResult
-from studio_pipeline.stages.character.load import load_character
 from studio_pipeline.stages.delivery.motion_files import write_motion_glb
 from studio_pipeline.stages.delivery.rig_files import write_rig
 from studio_pipeline.stages.lifted_motion import STAGE
@@ -27,25 +27,31 @@ FRAMES, FPS = 20, Fraction(24)
 
 
 @pytest.fixture(scope="module")
-def pip(repository: Path) -> tuple[Character, Rig]:
-    loaded = load_character(repository / "assets" / "characters" / "pip.glb")
-    assert loaded.own_rig is not None
-    return loaded.character, loaded.own_rig
-
-
-@pytest.fixture(scope="module")
 def wave(pip: tuple[Character, Rig], repository: Path) -> Motion:
     character, rig = pip
     return retarget(rig, character.vertices, read_bvh(repository / "assets" / "motions" / "wave.bvh"), fps=FPS).motion
 
 
-def lifted(tmp_path: Path, character: Character, rig: Rig, file: Path, **settings: str) -> tuple[StageResult, Motion]:
-    camera = frame_points(character.vertices, width=96, height=96, fill=0.6)
+def lifted(
+    tmp_path: Path, character: Character, rig: Rig, file: Path, *, seen: Motion | None = None, **settings: str
+) -> tuple[StageResult, Motion]:
+    """Run the backend on a clip that shows the motion ``seen``, or an empty picture."""
+    camera = frame_points(character.vertices, width=96, height=96, fill=0.6).at(np.zeros(FRAMES, int))
+    masks = np.zeros((FRAMES, 96, 96), np.uint8)
+    if seen is not None:
+        masks[:] = 255 * (rasterize(skin(character, rig, seen), character.faces, camera).face_ids >= 0)
+    observations = Observations(
+        masks=masks,
+        tracks=np.zeros((FRAMES, 0, 2), np.float32),
+        visibility=np.zeros((FRAMES, 0), bool),
+        track_faces=np.zeros(0, np.int32),
+        track_barycentrics=np.zeros((0, 3), np.float32),
+    )
     blank = np.zeros((FRAMES, 96, 96, 3), np.uint8)
     clip = Clip(frames=blank, alpha=None, fps=FPS, first_frame=1001, source="test")
     base = tmp_path / f"run_{len(list(tmp_path.iterdir()))}"
-    inputs = {name: base / name for name in ("character", "rig", "canonical_view", "reference_clip")}
-    for name, record in zip(inputs, (character, rig, camera, clip), strict=True):
+    inputs = {name: base / name for name in ("character", "rig", "canonical_view", "reference_clip", "observations")}
+    for name, record in zip(inputs, (character, rig, camera, clip, observations), strict=True):
         inputs[name].mkdir(parents=True, exist_ok=True)
         record.save(inputs[name])
     out = base / "out"
@@ -62,12 +68,27 @@ def skin(character: Character, rig: Rig, motion: Motion) -> np.ndarray:
 def test_a_retargeted_motion_arrives_as_it_was(tmp_path: Path, pip, wave: Motion) -> None:
     character, rig = pip
     write_motion_glb(character, rig, wave, tmp_path / "wave.glb", name="wave")
-    result, motion = lifted(tmp_path, character, rig, tmp_path / "wave.glb")
+    shown = dataclasses.replace(wave, rotations=wave.rotations[:FRAMES], translations=wave.translations[:FRAMES])
+    result, motion = lifted(tmp_path, character, rig, tmp_path / "wave.glb", seen=shown)
     assert (motion.frame_count, motion.fps, motion.first_frame) == (FRAMES, FPS, 1001)
     expected = dataclasses.replace(wave, rotations=wave.rotations[:FRAMES], translations=wave.translations[:FRAMES])
     assert np.abs(skin(character, rig, motion) - skin(character, rig, expected)).max() < 1e-4
-    assert tuple(v.name for v in result.verdicts) == STAGE.checks and all(v.passed for v in result.verdicts)
+    assert tuple(v.name for v in result.verdicts) == STAGE.checks and result.figures["iou_mean"] > 0.99
+    assert [v.name for v in result.verdicts if not v.passed] == ["track_residual"]  # there are none
     assert result.figures["joints_moving"] > 8 and next(tmp_path.glob("*/out/preview.png")).stat().st_size > 5_000
+
+
+def test_a_motion_that_leaves_the_clip_is_told_and_blocks_nothing(tmp_path: Path, pip, wave: Motion) -> None:
+    character, rig = pip
+    write_motion_glb(character, rig, wave, tmp_path / "wave.glb", name="wave")
+    away = wave.translations[:FRAMES] + np.where(np.arange(rig.joint_count) == 0, 1.0, 0.0)[:, None]
+    shown = dataclasses.replace(wave, rotations=wave.rotations[:FRAMES], translations=away.astype(np.float32))
+    result, _ = lifted(tmp_path, character, rig, tmp_path / "wave.glb", seen=shown)
+    told = {v.name: v for v in result.verdicts}
+    assert not told["silhouette"].passed and not told["frames_explained"].passed and told["finite"].passed
+    assert not any(v.blocking for v in result.verdicts if not v.passed)
+    blank, _ = lifted(tmp_path, character, rig, tmp_path / "wave.glb")
+    assert not next(v for v in blank.verdicts if v.name == "frames_seen").passed
 
 
 def test_bones_that_a_dcc_turned_move_the_skin_the_same_way(tmp_path: Path, pip, wave: Motion) -> None:

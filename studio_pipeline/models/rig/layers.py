@@ -87,8 +87,8 @@ class SpatialAttention(Attention):
 
 
 def _attend(query: Tensor, keys: Tensor, values: Tensor, *, causal: bool) -> Tensor:
-    """Attention [B, heads, L, c]; by plain products for bfloat16 on a CPU, where torch's own takes twice to four times
-    as long, forward and backward (2.13)."""
+    """Attention [B, heads, L, c]; by plain products for bfloat16 on a CPU, where torch's own is slower
+    (`benchmarks/rig.py`)."""
     if query.device.type != "cpu" or query.dtype != torch.bfloat16:
         return functional.scaled_dot_product_attention(query, keys, values, is_causal=causal)
     scores = (query * query.shape[-1] ** -0.5) @ keys.mT

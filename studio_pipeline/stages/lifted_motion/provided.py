@@ -1,5 +1,7 @@
 """Backend `provided`: the joint motion that an animated file of the character carries, not one read off the clip.
 
+It is held against the clip all the same; but whoever animated it may mean to leave the clip, so no difference blocks.
+
 `studio retarget` writes such files, and so does a DCC that animated the rig which `studio rig` wrote.
 """
 
@@ -13,18 +15,20 @@ from studio_pipeline.geometry.rotations import matrix_to_sixd
 from studio_pipeline.geometry.skinning import pose_vertices, posed_world, rest_local, skinning_transforms
 from studio_pipeline.media.strips import write_strip
 from studio_pipeline.render.look import Look, render_frames
+from studio_pipeline.render.raster import rasterize
 from studio_pipeline.schema.clip import Clip
 from studio_pipeline.schema.errors import InputError
-from studio_pipeline.schema.records import CameraPath, Character, Motion, Rig
+from studio_pipeline.schema.records import CameraPath, Character, Motion, Observations, Rig
 from studio_pipeline.schema.shot import CharacterRef
-from studio_pipeline.stages.base import StageContext, StageResult, Verdict
+from studio_pipeline.stages.base import StageContext, StageResult
 from studio_pipeline.stages.character.animation import JointMotion, animations, sample_joints
+from studio_pipeline.stages.lifted_motion.lift import measure
+from studio_pipeline.stages.lifted_motion.verdicts import LEAST_IOU, agreement, verdicts
 
 __all__ = ["check_file", "motion_from_file", "run"]
 
 _OFF = 0.01  # of the diagonal that a joint of the file may lie beside the rig's
 _OWNS = 1e-4  # of all skin weight: a joint with less may be absent from the file
-_UNCOMPARED = "a motion from a file is not held against the clip"
 
 
 def run(context: StageContext) -> StageResult:
@@ -37,21 +41,23 @@ def run(context: StageContext) -> StageResult:
     motion = motion_from_file(character, rig, file, name, clip)
     motion.save(context.out)
     context.progress(0.6, "preview")
+    observations = Observations.load(context.inputs["observations"])
+    posed = pose_vertices(character.vertices, rig.weights, skinning_transforms(rig, motion))
+    visible = rasterize(posed, character.faces, camera).face_ids
+    frames = measure(character, camera, observations, posed, visible)
     picked = np.unique(np.linspace(0, motion.frame_count - 1, 8).round().astype(int))
-    posed = pose_vertices(character.vertices, rig.weights, skinning_transforms(rig, motion)[picked])
-    view = camera.at(np.minimum(picked, camera.frame_count - 1))
-    shown = render_frames(posed, character, view, look=Look(shading="lambert"), background=(244, 243, 240))
+    shown = render_frames(
+        posed[picked], character, camera.at(picked), look=Look(shading="lambert"), background=(244, 243, 240)
+    )
     write_strip(context.out / "preview.png", shown.rgb)
     turned = np.abs(motion.rotations - motion.rotations[:1]).max(axis=(0, 2)) > 1e-4
-    finite = bool(np.isfinite(motion.rotations).all() and np.isfinite(motion.translations).all())
-    others = ("silhouette", "track_residual", "frames_seen", "frames_explained")
+    apart = [{"frame": i, "explained": v} for i, v in enumerate(frames["iou"]) if v is not None and v < LEAST_IOU]
+    unseen = int((~(observations.masks > 127).any((1, 2))).sum())
     return StageResult(
-        figures={"frames": motion.frame_count, "joints_moving": int(turned.sum()), "source": Path(file).name},
+        figures={"frames": motion.frame_count, "joints_moving": int(turned.sum()), "source": Path(file).name}
+        | agreement(frames),
         previews=("preview.png",),
-        verdicts=(
-            Verdict("finite", finite, "all rotations and translations are finite" if finite else "the motion has NaN"),
-            *(Verdict(other, True, _UNCOMPARED, blocking=False) for other in others),
-        ),
+        verdicts=verdicts(motion, frames, size=max(clip.size), unseen=unseen, doubted=apart, by_hand=True),
     )
 
 

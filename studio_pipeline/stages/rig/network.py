@@ -6,6 +6,7 @@ second network ties the surface to the bones. Both were trained by this project,
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,8 +28,6 @@ from studio_pipeline.stages.rig.report import report
 from studio_pipeline.stages.rig.settings import NetworkSettings
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from studio_pipeline.models.rig.clouds import Cloud
 
 __all__ = ["build_rig", "run", "skin", "weights_files"]
@@ -114,6 +113,7 @@ def skin(
         [V, J] float32, rows sum to one, at most 8 non-zero a row.
     """
     from studio_pipeline.models.rig.clouds import cloud_of
+    from studio_pipeline.models.rig.skin import load_skin_net
     from studio_pipeline.models.rig.skinning import network_weights
 
     settings = settings or NetworkSettings()
@@ -123,7 +123,7 @@ def skin(
     welded, twin = np.unique(np.asarray(vertices, dtype=np.float64), axis=0, return_inverse=True)
     normals = vertex_normals(welded, twin.ravel()[faces])
     ends = cloud.from_mesh(heads), cloud.from_mesh(tails)
-    net = _network(weights_files(settings)[1])
+    net = _network(load_skin_net, weights_files(settings)[1])
     return keep_largest(
         network_weights(net, cloud, *ends, cloud.from_mesh(welded), normals)[twin.ravel()], least=_LEAST
     )
@@ -132,8 +132,9 @@ def skin(
 def _drawn(cloud: Cloud, settings: NetworkSettings, seed: int) -> list[Candidate]:
     """Skeletons of the cloud and of its mirror image, the latter mirrored back."""
     from studio_pipeline.models.rig.sampling import draw_skeletons
+    from studio_pipeline.models.rig.skeleton import load_skeleton_net
 
-    net = _network(weights_files(settings)[0])
+    net = _network(load_skeleton_net, weights_files(settings)[0])
     plan = _plan(settings, net.config.plans)
     candidates = []
     for flip, count in ((False, (settings.candidates + 1) // 2), (True, settings.candidates // 2)):
@@ -162,15 +163,12 @@ def _plan(settings: NetworkSettings, plans: tuple[str, ...]) -> int | None:
 
 
 @lru_cache(maxsize=4)
-def _loaded(path: Path, stamp: tuple[int, int]) -> nn.Module:
+def _loaded(load: Callable[[Path], Any], path: Path, stamp: tuple[int, int]) -> Any:
     """The network in a file; the stamp tells a changed file."""
-    from studio_pipeline.models.rig.skeleton import load_skeleton_net
-    from studio_pipeline.models.rig.skin import load_skin_net
-
-    return load_skin_net(path) if path.stem == "skin" else load_skeleton_net(path)
+    return load(path)
 
 
-def _network(path: Path) -> Any:
+def _network(load: Callable[[Path], Any], path: Path) -> Any:
     if not path.is_file():
         raise InputError(
             "there are no weights here",
@@ -178,4 +176,4 @@ def _network(path: Path) -> Any:
             do="train some (studio train rig) and name their folder as rig.weights, or use backend geometric",
         )
     stat = path.stat()
-    return _loaded(path, (stat.st_size, stat.st_mtime_ns))
+    return _loaded(load, path, (stat.st_size, stat.st_mtime_ns))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from studio_pipeline.geometry.bones import segment_distances
 from studio_pipeline.training.rig_data.shape import Field, Shape
 
-__all__ = ["joint_distances", "segment_distances", "skin_weights"]
+__all__ = ["joint_distances", "skin_weights"]
 
 _INFLUENCES = 8
 _SOFTNESS = 0.2  # of the local radius: how wide two bones share the surface around their joint
@@ -21,21 +22,6 @@ def joint_distances(parents: np.ndarray) -> np.ndarray:
         steps[joint, :joint] = steps[parents[joint], :joint] + 1
         steps[:joint, joint] = steps[joint, :joint]
     return steps
-
-
-def segment_distances(points: np.ndarray, heads: np.ndarray, tails: np.ndarray) -> np.ndarray:
-    """Distance from points [N, 3] to segments [J, 3]. [J, N] float32"""
-    along = tails - heads
-    length = np.maximum((along * along).sum(1), 1e-12)
-    share = np.clip((along @ points.T - (along * heads).sum(1)[:, None]) / length[:, None], 0.0, 1.0)
-    squared = (
-        (points * points).sum(1)
-        + (heads * heads).sum(1)[:, None]
-        - 2.0 * heads @ points.T
-        - 2.0 * share * (along @ points.T - (along * heads).sum(1)[:, None])
-        + share * share * length[:, None]
-    )
-    return np.sqrt(np.maximum(squared, 0.0)).astype(np.float32)
 
 
 def skin_weights(
@@ -71,7 +57,7 @@ def skin_weights(
     nearest = distance[main, np.arange(len(points))]
     softness = _SOFTNESS * thickness(shape)[main]
     share = np.exp(np.maximum((nearest - distance) / softness, -80.0)) * _related(shape, parents)[main].T
-    bones = segment_distances(points, joints, tails)
+    bones = segment_distances(points, np.stack([joints, tails], axis=1)).T.astype(np.float32)
     reach = _BONE_SOFTNESS * np.linalg.norm(tails - joints, axis=1) + 1e-6
     pull = np.exp(-np.minimum((bones - bones.min(0)) / reach[:, None], 60.0))
     owners = shape.owners.astype(np.float32)

@@ -1,0 +1,3 @@
+from support.motions import motions, pip
+
+__all__ = ["motions", "pip"]
