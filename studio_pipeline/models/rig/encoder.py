@@ -57,7 +57,7 @@ class ShapeEncoder(nn.Module):
         self.surface = nn.Sequential(nn.GELU(), nn.Linear(width, width))
         self.medial = nn.Linear(width, width)
         self.radius = nn.Linear(2 * place.octaves + 7, width)
-        self.gather_norm, self.gather = nn.LayerNorm(width), SpatialAttention(width, heads, 3)
+        self.gather_norm, self.gather = nn.LayerNorm(width), SpatialAttention(width, heads // 2, 3)
         self.blocks = nn.ModuleList(Block(width, heads, own=6) for _ in range(layers))
         self.vote = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 9))
         self.heard = nn.Linear(3 * width, width)

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from studio_pipeline.models.rig.encoder import Seen
 from studio_pipeline.models.rig.layers import Cache
-from studio_pipeline.models.rig.skeleton import SkeletonNet, known_places, nearness
+from studio_pipeline.models.rig.pointer import next_axis, whereabouts
+from studio_pipeline.models.rig.skeleton import Memory, SkeletonNet
 from studio_pipeline.models.rig.tokens import BEGIN, END, PAD, Grammar, Skeleton, Slot
 
 __all__ = ["Drawn", "draw_skeletons"]
@@ -52,8 +51,7 @@ def draw_skeletons(
     rng = np.random.default_rng(seed)
     count, plans = len(temperatures), len(net.config.plans)
     cloud = [torch.as_tensor(values, dtype=torch.float32, device=device)[None] for values in (points, normals)]
-    seen = net.encoder(*cloud).expand(count)
-    memory = net.memories(seen)
+    memory = net.look(*cloud).expand(count)
     grammars = [Grammar(plans=plans, most=most, plan=plan) for _ in temperatures]
     tokens = np.full((count, net.config.longest), PAD, dtype=np.int64)
     tokens[:, 0] = BEGIN
@@ -61,7 +59,7 @@ def draw_skeletons(
         grammar.feed(BEGIN)
     said, caches = np.zeros(count), [Cache() for _ in net.blocks]
     for place in range(net.config.longest - 1):
-        logits = _next(net, tokens[:, : place + 1], grammars, seen, memory, caches)
+        logits = _next(net, tokens[:, : place + 1], grammars, memory, caches)
         for row, grammar in enumerate(grammars):
             if grammar.done:
                 continue
@@ -83,22 +81,19 @@ def draw_skeletons(
 
 
 def _next(
-    net: SkeletonNet, tokens: np.ndarray, grammars: list[Grammar], seen: Seen, memory: list, caches: list[Cache]
+    net: SkeletonNet, tokens: np.ndarray, grammars: list[Grammar], memory: Memory, caches: list[Cache]
 ) -> np.ndarray:
     """Logits after the last of the tokens [B, L] so far. [B, vocabulary] float64"""
-    last = slice(-3, None)  # a coordinate's embedding needs the two before it
-    slots = np.full((len(grammars), min(3, tokens.shape[1])), Slot.END, dtype=np.int64)
+    slots = np.full(tokens.shape, Slot.END, dtype=np.int64)
     for row, grammar in enumerate(grammars):
-        told = grammar.slots[max(0, tokens.shape[1] - slots.shape[1]) : tokens.shape[1]]
+        told = grammar.slots[: tokens.shape[1]]
         slots[row, : len(told)] = told
-    device = seen.latents.device
-    recent = torch.as_tensor(tokens[:, last], device=device)
-    of = torch.as_tensor(slots, device=device)
-    places, known = known_places(recent, of)
-    x = net.embed(recent[:, -1:], of[:, -1:], places[:, -1:], known[:, -1:], start=tokens.shape[1] - 1)
-    near = nearness(seen, places[:, -1:], known[:, -1:], net.config.heads)
-    found: Tensor = net.step(x, memory, near, caches)
-    return found.double().cpu().numpy()
+    device = memory.seen.latents.device
+    said, stands = torch.as_tensor(tokens, device=device), torch.as_tensor(slots, device=device)
+    at = whereabouts(said, stands).last()
+    x = net.embed(said[:, -1:], stands[:, -1:], at, start=tokens.shape[1] - 1)
+    found = net.decode(x, memory, at, next_axis(stands[:, -1:]), caches)
+    return found[:, -1].double().cpu().numpy()
 
 
 def _choose(logits: np.ndarray, legal: np.ndarray, temperature: float, rng: np.random.Generator) -> tuple[int, float]:

@@ -1,7 +1,7 @@
 """The network that writes skeletons: a latent set of the shape, and a transformer that tells joint after joint.
 
 In the style of UniRig (Zhang et al. 2025). Its own: the token of a coordinate carries all coordinates of its joint that
-are known by then, and positions of points, medial axis and joints share one embedding.
+are known by then, positions of points, medial axis and joints share one embedding, and coordinates are pointed at.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from studio_pipeline.models.files import load_network
 from studio_pipeline.models.rig.encoder import Place, Seen, ShapeEncoder
 from studio_pipeline.models.rig.layers import Block, Cache, Nearness, fourier
+from studio_pipeline.models.rig.pointer import Pointer, Whereabouts, gaps, next_axis, whereabouts
 from studio_pipeline.models.rig.tokens import BINS, FIRST_CLASS, Slot
 
-__all__ = ["KIND", "SkeletonConfig", "SkeletonNet", "known_places", "load_skeleton_net", "nearness"]
+__all__ = ["KIND", "Memory", "SkeletonConfig", "SkeletonNet", "load_skeleton_net"]
 
 KIND = "rig.skeleton"
 
@@ -28,9 +29,9 @@ class SkeletonConfig:
 
     plans: tuple[str, ...]  # body plans, in the order of their class tokens
     width: int = 192
-    heads: int = 4
+    heads: int = 8
     encoder_layers: int = 4
-    decoder_layers: int = 5
+    decoder_layers: int = 4
     latents: int = 128
     octaves: int = 7
     longest: int = 512  # tokens
@@ -61,6 +62,7 @@ class SkeletonNet(nn.Module):
         self.order = nn.Embedding(config.longest, width)
         self.blocks = nn.ModuleList(Block(width, config.heads, reads=12) for _ in range(config.decoder_layers))
         self.norm = nn.LayerNorm(width)
+        self.pointer = Pointer(width)
         self.head = nn.Linear(width, width)
         self.bins = nn.Linear(2 * config.octaves, width)  # bins that lie together mean nearly the same
         self.answers = nn.Embedding(FIRST_CLASS + len(config.plans), width)
@@ -79,74 +81,60 @@ class SkeletonNet(nn.Module):
         Returns:
             [B, L, vocabulary], and the shape as it was seen.
         """
+        memory = self.look(points, normals)
+        at = whereabouts(tokens, slots)
+        return self.decode(self.embed(tokens, slots, at, start=0), memory, at, next_axis(slots)), memory.seen
+
+    def look(self, points: Tensor, normals: Tensor) -> Memory:
+        """What the decoder reads of a shape: points and normals [B, N, 3]."""
         seen = self.encoder(points, normals)
-        places, known = known_places(tokens, slots)
-        x = self.embed(tokens, slots, places, known, start=0)
-        near = nearness(seen, places, known, self.config.heads)
-        for block, memory in zip(self.blocks, self.memories(seen), strict=True):
-            x = block(x, memory=memory, read=near)
-        return self.logits(x), seen
+        read = [block.read.remember(seen.latents) for block in self.blocks]  # pyright: ignore[reportOptionalMemberAccess, reportCallIssue]
+        return Memory(seen, read, self.pointer.remember(seen))
 
-    def memories(self, seen: Seen) -> list[tuple[Tensor, Tensor]]:
-        """What each block of the decoder reads of the shape."""
-        return [block.read.remember(seen.latents) for block in self.blocks]  # pyright: ignore[reportOptionalMemberAccess, reportCallIssue]
-
-    def embed(self, tokens: Tensor, slots: Tensor, places: Tensor, known: Tensor, *, start: int) -> Tensor:
+    def embed(self, tokens: Tensor, slots: Tensor, at: Whereabouts, *, start: int) -> Tensor:
         """Input of the decoder for tokens at places ``start`` and on. [B, L, d]"""
         plan = (tokens - FIRST_CLASS).clamp(0, len(self.config.plans) - 1)
         order = torch.arange(start, start + tokens.shape[1], device=tokens.device)
         x = self.slot(slots) + self.order(order) + torch.where((slots == Slot.CLASS)[..., None], self.plan(plan), 0.0)
-        return x + torch.where(known.any(-1, keepdim=True), self.place(places, known), 0.0)
+        return x + torch.where(at.known.any(-1, keepdim=True), self.place(at.places, at.known), 0.0)
 
-    def step(self, x: Tensor, memory: list[tuple[Tensor, Tensor]], near: Nearness, caches: list[Cache]) -> Tensor:
-        """Logits [B, vocabulary] after one more token, embedded as x [B, 1, d]."""
-        for block, read, cache in zip(self.blocks, memory, caches, strict=True):
-            x = block(x, memory=read, read=near, cache=cache)
-        return self.logits(x)[:, -1]
-
-    def logits(self, x: Tensor) -> Tensor:
-        """Decoder output [B, L, d] -> [B, L, vocabulary]."""
+    def decode(
+        self, x: Tensor, memory: Memory, at: Whereabouts, axis: Tensor, caches: list[Cache] | None = None
+    ) -> Tensor:
+        """Logits [B, L, vocabulary] after tokens embedded as x [B, L, d]; with caches, after the one next token."""
+        apart = gaps(memory.seen, at)
+        near = _nearness(memory.seen, at, apart, self.config.heads)
+        for k, (block, read) in enumerate(zip(self.blocks, memory.read, strict=True)):
+            x = block(x, memory=read, read=near, cache=None if caches is None else caches[k])
+        x = self.norm(x)
         middle = (torch.arange(BINS, device=x.device, dtype=torch.float32) + 0.5) * (2.0 / BINS) - 1.0
         table = self.answers.weight
         table = torch.cat([table[:BINS] + self.bins(fourier(middle[:, None], self.config.octaves)), table[BINS:]])
-        return self.head(self.norm(x)) @ table.to(x.dtype).T
+        logits = (self.head(x) @ table.to(x.dtype).T).float()
+        pointed = self.pointer(x, memory.pointed, apart, axis)
+        return torch.cat([logits[..., :BINS] + pointed, logits[..., BINS:]], dim=-1)
 
 
-def nearness(seen: Seen, places: Tensor, known: Tensor, heads: int) -> Nearness:
-    """Where tokens are from a shape's latents, by the coordinates of their joints that are known.
+@dataclass(frozen=True)
+class Memory:
+    """What a decoder reads of a shape."""
 
-    Heads in turn measure from the joint that a latent votes for, from that joint's parent, from its bone's end and
-    from the latent's medial ball: what hangs on a joint lies where latents vote for it as their parent.
+    seen: Seen
+    read: list[tuple[Tensor, Tensor]]  # keys and values, for each block
+    pointed: tuple[Tensor, Tensor]  # see `Pointer.remember`
 
-    Args:
-        seen: The shape.
-        places: [B, L, 3].
-        known: [B, L, 3] bool.
-        heads: Number of heads.
-    """
+    def expand(self, count: int) -> Memory:
+        """One shape, ``count`` times."""
+        many = [(keys.expand(count, -1, -1, -1), values.expand(count, -1, -1, -1)) for keys, values in self.read]
+        keys, bells = self.pointed
+        return Memory(self.seen.expand(count), many, (keys.expand(count, -1, -1, -1), bells.expand(count, -1, -1, -1)))
+
+
+def _nearness(seen: Seen, at: Whereabouts, apart: Tensor, heads: int) -> Nearness:
+    """Where tokens are from a shape's latents; heads in turn take one of the eight distances of `gaps`."""
     where = torch.cat([seen.votes.detach(), seen.centres], dim=-1)  # [B, M, 12]
-    flags = known.to(where.dtype)
-    kinds = []
-    for kind in range(min(heads, 4)):
-        at = where[..., 3 * kind : 3 * kind + 3]
-        gap = (places[:, :, None] - at[:, None]) * flags[:, :, None]
-        kinds.append(gap.square().sum(-1))
-    apart = torch.stack([kinds[head % len(kinds)] for head in range(heads)], dim=1)
-    return Nearness(apart, where, (places * flags).repeat(1, 1, 4))
-
-
-def known_places(tokens: Tensor, slots: Tensor) -> tuple[Tensor, Tensor]:
-    """For each token the coordinates of its joint that are known there, and which those are. [B, L, 3] each"""
-    value = (tokens.clamp(0, BINS - 1) + 0.5) * (2.0 / BINS) - 1.0
-    before = [torch.nn.functional.pad(value, (shift, 0))[:, : value.shape[1]] for shift in range(3)]
-    axis = torch.where(slots <= Slot.PARENT_Z, slots % 3, -1)
-    places = torch.zeros((*value.shape, 3), device=value.device, dtype=value.dtype)
-    for last in range(3):
-        for coordinate in range(last + 1):
-            shifted = before[last - coordinate]
-            places[..., coordinate] = torch.where(axis == last, shifted, places[..., coordinate])
-    known = torch.arange(3, device=value.device) <= axis[..., None]
-    return places, known
+    order = [head % apart.shape[1] for head in range(heads)]
+    return Nearness(apart[:, order], where, (at.places * at.known).repeat(1, 1, 4))
 
 
 def load_skeleton_net(path: Path) -> SkeletonNet:

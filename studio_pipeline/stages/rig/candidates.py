@@ -80,7 +80,10 @@ def symmetrised(candidate: Candidate, plane: MirrorPlane | None) -> Candidate:
 
 
 def joined(candidate: Candidate) -> Candidate:
-    """The same skeleton with joints that lie on their parents left out; their children hang on those."""
+    """The same skeleton with joints that lie on their parents left out; their children hang on those.
+
+    One whose joints all lie together stays as it is: a rig has a bone.
+    """
     number, kept, parents = {-1: -1}, [], []
     for joint, parent in enumerate(candidate.parents.tolist()):
         above = number[parent]
@@ -91,6 +94,8 @@ def joined(candidate: Candidate) -> Candidate:
         number[joint] = len(kept)
         kept.append(joint)
         parents.append(above)
+    if len(kept) < 2:
+        return candidate
     return Candidate(
         joints=candidate.joints[kept], parents=np.array(parents, dtype=np.int32), likelihood=candidate.likelihood
     )
