@@ -21,7 +21,8 @@ from studio_pipeline.training.rig_data import PLANS, Example, draw_example
 __all__ = ["SkeletonTraining"]
 
 _BLUR = 0.8  # [bins] of the coordinates that are taught
-_VOTES = 10.0  # what the votes' loss counts against the tokens'
+_VOTES = 20.0  # what the votes' loss counts against the tokens'
+_ALONE = 1500  # steps in which only votes are taught: a decoder can't learn from latents that know nothing
 _LOOKED_AT, _WRITTEN = 64, 32  # held-out characters whose loss is taken, and whose skeletons are written
 
 
@@ -55,6 +56,10 @@ class SkeletonTraining(Training):
         views = [view(example, self.rng, count=piece.points) for example in self.stream.batch(piece.batch)]
         self.drawn = self.stream.drawn
         batch = collate(views, self.config.plans, longest=self.config.longest).to(self.device)
+        if self.history["steps"] < _ALONE:
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=piece.mixed):
+                votes = vote_loss(self.net.encoder(batch.points, batch.normals), batch.goals)
+            return _VOTES * votes, {"votes": float(votes.detach())}, len(batch.tokens)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=piece.mixed):
             logits, seen = self.net(batch.points, batch.normals, batch.tokens, batch.slots)
         taught, plain = token_loss(logits, batch.tokens, blur=_BLUR)
@@ -63,6 +68,8 @@ class SkeletonTraining(Training):
 
     def judge(self) -> dict[str, float]:
         """Loss on held-out characters, and how far the likeliest skeletons of some are off (J2J x 1e-2)."""
+        if self.history["steps"] < _ALONE:
+            return {}
         losses, apart = [], []
         for start in range(0, len(self.held), 16):
             batch = collate(self.held[start : start + 16], self.config.plans, longest=self.config.longest)
