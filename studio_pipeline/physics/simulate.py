@@ -10,6 +10,7 @@ import numpy as np
 from studio_pipeline.physics.body import Body
 from studio_pipeline.physics.drive import Drive, carry
 from studio_pipeline.physics.solver import NewtonOptions, StepSolver
+from studio_pipeline.physics.tape import Step, Tape
 
 __all__ = ["Simulation", "SimulationOptions", "Trajectory", "attachment_stiffness"]
 
@@ -62,19 +63,22 @@ def attachment_stiffness(
 
 
 class Simulation:
-    """A body driven through a motion."""
+    """A body driven through a motion; with ``record`` it keeps its steps on a tape, for `adjoint.backward`."""
 
-    def __init__(self, body: Body, drive: Drive, options: SimulationOptions) -> None:
+    def __init__(self, body: Body, drive: Drive, options: SimulationOptions, *, record: bool = False) -> None:
         self.body, self.drive, self.options = body, drive, options
         self.solver = StepSolver(body, options.newton)
         self.x = drive.rest.copy()
         self.v = np.zeros_like(self.x)
+        self.tape = Tape() if record else None
         self._steps: list[tuple[float, float]] = []
         self._newton = self._linear = 0
         self._solved, self._halved = True, False
 
     def run(self, progress: Callable[[float], None] = lambda fraction: None) -> Trajectory:
         """Simulate every frame of the motion from the rest pose."""
+        if self.tape is not None:
+            self.tape.clear()
         self._settle()
         self._steps.clear()
         frames = self.drive.motion.frame_count
@@ -84,6 +88,8 @@ class Simulation:
                 self._begin()
                 self._frame(frame)
             rows.append(self._row(frame))
+            if self.tape is not None:
+                self.tape.frames.append(len(self.tape.steps))
             progress((frame + 1) / frames)
         columns = {key: np.array([row[key] for row in rows]) for key in rows[0]}
         return Trajectory(**columns, steps=tuple(self._steps))
@@ -113,11 +119,9 @@ class Simulation:
         self._begin()
         if moved > options.newton.tolerance:
             for part in range(1, 9):
-                self._advance(-1.0 + (part - 1) / 8.0, -1.0 + part / 8.0, STATIC_STEP, 0)
-                self.v[:] = 0.0
+                self._advance(-1.0 + (part - 1) / 8.0, -1.0 + part / 8.0, STATIC_STEP, 0, moving=False)
         if options.newton.gravity or options.newton.ground is not None:
-            self._advance(0.0, 0.0, STATIC_STEP, 0)
-            self.v[:] = 0.0
+            self._advance(0.0, 0.0, STATIC_STEP, 0, moving=False)
         for _ in range(options.preroll):
             self._solved = True  # what counts for index 0 is the last step before it
             self._advance(0.0, 0.0, 1.0 / options.fps, 0)
@@ -128,8 +132,11 @@ class Simulation:
             start, end = frame - 1 + part / count, frame - 1 + (part + 1) / count
             self._advance(start, end, 1.0 / (self.options.fps * count), 0)
 
-    def _advance(self, start: float, end: float, h: float, depth: int) -> None:
-        """One step of ``h`` seconds from time ``start`` to ``end`` [frames], in halves where it does not converge."""
+    def _advance(self, start: float, end: float, h: float, depth: int, *, moving: bool = True) -> None:
+        """One step of ``h`` seconds from time ``start`` to ``end`` [frames], in halves where it does not converge.
+
+        Unless ``moving``, the body stands still after it.
+        """
         before, after = self.drive.affine(start), self.drive.affine(end)
         target = self.drive.positions(after)
         x, report = self.solver.step(self.x, self.v, h, target, carry(self.x, before, after))
@@ -139,11 +146,23 @@ class Simulation:
         if not report.converged and depth < self.options.max_halvings and not spent:
             self._halved = True
             middle = 0.5 * (start + end)
-            self._advance(start, middle, 0.5 * h, depth + 1)
-            self._advance(middle, end, 0.5 * h, depth + 1)
+            self._advance(start, middle, 0.5 * h, depth + 1, moving=moving)
+            self._advance(middle, end, 0.5 * h, depth + 1, moving=moving)
             return
+        if self.tape is not None:
+            step = Step(
+                before=self.x,
+                velocity=self.v,
+                after=x,
+                target=target,
+                length=h,
+                converged=report.converged,
+                moving=moving,
+            )
+            self.tape.steps.append(step)
         # A state that did not converge is still free of inversion: go on from it at the speed of the skinning.
-        self.v = (x - self.x) / h if report.converged else (target - self.drive.positions(before)) / h
+        speed = (x - self.x) / h if report.converged else (target - self.drive.positions(before)) / h
+        self.v = speed if moving else np.zeros_like(x)
         self.x = x
         self._solved = self._solved and report.converged
         self._steps.append((end, h))

@@ -103,7 +103,7 @@ class StepSolver:
             Positions [P, 3] float64, without inverted elements whether converged or not, and the report.
         """
         origin = self._recentre(x, target)
-        self._load(h, x - origin, self._predict(x, v, h) - origin, target - origin, float(origin[1]))
+        self._load(h, x - origin, self.predict(x, v, h) - origin, target - origin, float(origin[1]))
         energy = self._start(x - origin, guess - origin)
         report = self._newton(energy)
         y = self._x.numpy().astype(np.float64) + origin
@@ -139,7 +139,7 @@ class StepSolver:
         Returns:
             Energy [J], gradient [P, 3] [N] and Hessian [3P, 3P] [N/m], projected if asked for.
         """
-        self._load(h, x, self._predict(x, v, h), target)
+        self._load(h, x, self.predict(x, v, h), target)
         energy = self._measure(positions)
         self._assign(self._x, positions)
         self._assemble(project)
@@ -148,7 +148,41 @@ class StepSolver:
         hessian = bsr_array((blocks, topology.columns, topology.offsets), shape=(size, size))
         return energy, self.linear.gradient.numpy().astype(np.float64), hessian
 
-    def _predict(self, x: np.ndarray, v: np.ndarray, h: float) -> np.ndarray:
+    def linearise(self, after: np.ndarray, x: np.ndarray, v: np.ndarray, h: float, target: np.ndarray) -> np.ndarray:
+        """Assemble a solved step's true Hessian, for `solve_for`; returns the origin of the solver's coordinates. [3]
+
+        Args:
+            after: Where the step ended. [P, 3]
+            x: As for `step`, like the others.
+            v: Velocities at the start.
+            h: Length of the step.
+            target: Of the attachments.
+        """
+        origin = self._recentre(x, target)
+        self._load(h, x - origin, self.predict(x, v, h) - origin, target - origin, float(origin[1]))
+        self._assign(self._x, after - origin)
+        self._assemble(False)
+        return origin
+
+    def solve_for(self, wanted: np.ndarray, tolerance: float, max_iterations: int) -> tuple[np.ndarray, int, bool]:
+        """The l [P, 3] with ``H l = wanted`` [P, 3] for the Hessian that `linearise` left.
+
+        Returns:
+            l in float64, the iterations it took, and whether the projected Hessian had to stand in for one that was not
+            positive.
+        """
+        scale = float(np.abs(wanted).max())
+        self._assign(self.linear.gradient, -wanted / scale)
+        report = self.linear.solve(tolerance, max_iterations)
+        if report.indefinite:
+            self._assemble(True)
+            self._assign(self.linear.gradient, -wanted / scale)
+            report = self.linear.solve(tolerance, max_iterations)
+            return scale * self.linear.solution.numpy().astype(np.float64), report.iterations, True
+        return scale * self.linear.solution.numpy().astype(np.float64), report.iterations, False
+
+    def predict(self, x: np.ndarray, v: np.ndarray, h: float) -> np.ndarray:
+        """Where inertia and gravity alone would take the vertices. [P, 3]"""
         predicted = x + h * v
         predicted[:, 1] -= h * h * self.options.gravity
         return predicted

@@ -1,0 +1,181 @@
+"""Gradients through time against central differences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from studio_pipeline.physics.adjoint import Gradients, backward
+from studio_pipeline.physics.body import Body, Material
+from studio_pipeline.physics.drive import Drive
+from studio_pipeline.physics.scenes import bar_character, bar_rig, bar_solid, swing
+from studio_pipeline.physics.simulate import Simulation, SimulationOptions, attachment_stiffness
+from studio_pipeline.physics.solver import NewtonOptions
+from studio_pipeline.physics.topology import Topology
+from studio_pipeline.render.runtime import initialize
+
+initialize()
+FRAMES, JOINTS = 24, 2
+SOLID = bar_solid(2, JOINTS)
+TETS = len(SOLID.tets)
+TOPOLOGY = Topology.build(SOLID.vertices, SOLID.tets)
+DRIVE, HELD = Drive.build(bar_rig(JOINTS, bar_character(SOLID).vertices), swing(FRAMES, JOINTS, degrees=15.0), SOLID)
+SIZES = np.cbrt(TOPOLOGY.vertex_volumes())
+HOLD = attachment_stiffness(HELD, DRIVE.weights, SIZES, 3e4, 10.0)
+RNG = np.random.default_rng(5)
+WEIGHT = RNG.normal(size=(FRAMES, *DRIVE.rest.shape))
+
+
+@dataclass
+class Scene:
+    """A swinging bar, whatever is asked about it."""
+
+    log_young: np.ndarray = field(
+        default_factory=lambda: np.log(np.where(SOLID.vertices[SOLID.tets].mean(1)[:, 1] > 0.5, 8e3, 3e4))
+    )
+    density: float = 1000.0
+    damping: float = 0.01
+    start: np.ndarray | float = 0.0
+    velocity: np.ndarray | float = 0.0
+    options: dict = field(default_factory=dict)
+    newton: dict = field(default_factory=dict)
+    precision: str = "float64"
+
+    def run(self) -> tuple[Simulation, np.ndarray]:
+        """The simulation, done, and its frames."""
+        body = Body(
+            TOPOLOGY,
+            Material(youngs_modulus=np.exp(self.log_young), poisson=0.3, density=self.density, damping=self.damping),
+            attachment=HOLD,
+            contact=3e5 * SIZES,
+            precision=self.precision,
+        )
+        exact = (
+            {"tolerance": 1e-11, "linear_tolerance": 1e-8, "max_iterations": 60} if self.precision == "float64" else {}
+        )
+        newton = NewtonOptions(**{"tolerance": 1e-5, "switch": 0.3, **exact, **self.newton})
+        simulation = Simulation(body, DRIVE, SimulationOptions(newton=newton, **self.options), record=True)
+        simulation.x = simulation.x + self.start
+        simulation.v = simulation.v + self.velocity
+        trajectory = simulation.run()
+        self.solved, self.halved = trajectory.solved, trajectory.halved
+        return simulation, trajectory.positions
+
+
+def loss(positions: np.ndarray, last_only: bool) -> tuple[float, np.ndarray]:
+    """A loss that is no square of anything that a solver makes small, and its gradient."""
+    gradient = WEIGHT * np.cos(3.0 * positions)
+    value = WEIGHT * np.sin(3.0 * positions) / 3.0
+    if last_only:
+        gradient, value = gradient.copy(), value[-1:]
+        gradient[:-1] = 0.0
+    return float(value.sum()), gradient
+
+
+def slope(make: Callable[[float], Scene], last_only: bool, step: float) -> float:
+    """Central difference of the loss, by Richardson's extrapolation."""
+
+    def difference(h: float) -> float:
+        return (loss(make(h).run()[1], last_only)[0] - loss(make(-h).run()[1], last_only)[0]) / (2.0 * h)
+
+    return (4.0 * difference(step / 2.0) - difference(step)) / 3.0
+
+
+def gradients(scene: Scene, last_only: bool, **options: float) -> Gradients:
+    simulation, positions = scene.run()
+    return backward(simulation, loss(positions, last_only)[1], **options)
+
+
+def moved(direction: np.ndarray, **others: object) -> Callable[[float], Scene]:
+    """Scenes along a direction of log E."""
+
+    def make(h: float) -> Scene:
+        scene = Scene(**others)
+        scene.log_young = scene.log_young + h * direction
+        return scene
+
+    return make
+
+
+ONE, CLUSTER, ALL = np.zeros(TETS), np.zeros(TETS), np.ones(TETS)
+ONE[77] = 1.0
+CLUSTER[SOLID.vertices[SOLID.tets].mean(1)[:, 1] > 0.5] = 1.0
+
+
+@pytest.mark.parametrize("last_only", [True, False])
+@pytest.mark.parametrize("direction", [ONE, CLUSTER, ALL], ids=["tetrahedron", "cluster", "uniform"])
+def test_stiffness(direction: np.ndarray, last_only: bool) -> None:
+    found = gradients(Scene(), last_only)
+    assert not found.cut and not found.indefinite
+    expected = slope(moved(direction), last_only, 2e-3)
+    assert abs(expected) > 1e-6
+    assert found.log_youngs_modulus @ direction == pytest.approx(expected, rel=1e-5)
+
+
+def test_density_and_damping() -> None:
+    found = gradients(Scene(), False)
+    density = slope(lambda h: Scene(density=1000.0 * np.exp(h)), False, 2e-3)
+    damping = slope(lambda h: Scene(damping=0.01 * np.exp(h)), False, 2e-3)
+    assert found.log_density == pytest.approx(density, rel=1e-5)
+    assert found.log_damping == pytest.approx(damping, rel=1e-5)
+
+
+def test_initial_state() -> None:
+    found = gradients(Scene(), False)
+    push = RNG.normal(size=DRIVE.rest.shape)
+    start = slope(lambda h: Scene(start=h * push), False, 2e-4)
+    velocity = slope(lambda h: Scene(velocity=h * push), False, 2e-3)
+    assert (found.start * push).sum() == pytest.approx(start, rel=1e-5)
+    assert (found.velocity * push).sum() == pytest.approx(velocity, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        {"options": {"substeps": 2}},
+        {"newton": {"gravity": 9.81, "ground": 0.0}, "options": {"preroll": 3}},
+    ],
+    ids=["substeps", "gravity, ground and preroll"],
+)
+def test_other_ways_to_cut_time(others: dict) -> None:
+    found = gradients(Scene(**others), False)
+    assert found.log_youngs_modulus.sum() == pytest.approx(slope(moved(ALL, **others), False, 2e-3), rel=1e-5)
+
+
+def test_across_a_halved_step() -> None:
+    others = {"newton": {"max_iterations": 4, "switch": 0.02}}
+    scene = Scene(**others)
+    simulation, positions = scene.run()
+    lengths = {step.length for step in simulation.tape.steps}
+    assert scene.halved.any() and scene.solved.all() and len(lengths) > 1
+    found = backward(simulation, loss(positions, False)[1])
+    assert found.log_youngs_modulus @ CLUSTER == pytest.approx(slope(moved(CLUSTER, **others), False, 5e-4), rel=1e-5)
+
+
+def test_float32_agrees_with_float64() -> None:
+    exact, single = gradients(Scene(), False), gradients(Scene(precision="float32"), False)
+    for direction in (CLUSTER, 1.0 - CLUSTER, ALL):
+        assert single.log_youngs_modulus @ direction == pytest.approx(exact.log_youngs_modulus @ direction, rel=1e-3)
+
+
+def test_frames_that_fell_back_carry_no_gradient_and_say_so() -> None:
+    scene = Scene(newton={"max_iterations": 1}, options={"max_halvings": 0})
+    simulation, positions = scene.run()
+    assert not scene.solved[1:].all()
+    found = backward(simulation, loss(positions, False)[1])
+    assert set(found.cut) == set(np.flatnonzero(~scene.solved).tolist())
+    changed = loss(positions, False)[1]
+    changed[list(found.cut)] += 7.0
+    np.testing.assert_array_equal(found.log_youngs_modulus, backward(simulation, changed).log_youngs_modulus)
+
+
+def test_bad_requests_are_refused() -> None:
+    simulation, positions = Scene().run()
+    with pytest.raises(ValueError, match="shape"):
+        backward(simulation, positions[:3])
+    simulation.tape = None
+    with pytest.raises(ValueError, match="record"):
+        backward(simulation, positions)
