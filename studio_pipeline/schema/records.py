@@ -118,6 +118,7 @@ class Rig(Record):
     tails: np.ndarray  # [J, 3] float32, end of the bone that the joint moves, world
     weights: np.ndarray  # [V, J] float32, rows sum to one, at most 8 non-zero a row
     backend: str = ""  # which backend made it
+    stiffness: np.ndarray | None = None  # [J] float32, painted factor on the flesh's stiffness, NaN where none is
 
     @property
     def joint_count(self) -> int:

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from studio_pipeline.physics.embedding import blend_weights, embed
+from studio_pipeline.physics.embedding import Embedding, blend_weights
 from studio_pipeline.physics.intersections import SelfIntersections
 from studio_pipeline.physics.scenes import bar_character, bar_rig, bar_solid, box, swing
 from studio_pipeline.schema.errors import InputError
@@ -90,7 +90,7 @@ def test_embedding_keeps_detail_that_the_solid_lacks() -> None:
     turn *= np.sign(np.linalg.det(turn))
     bumpy = CHARACTER.vertices + 0.01 * rng.normal(size=CHARACTER.vertices.shape).astype(np.float32)
     posed = np.stack([SOLID.vertices.astype(float), SOLID.vertices @ turn.T + [1.0, 2.0, 3.0]])
-    surface = embed(SOLID, bumpy, posed)
+    surface = Embedding(SOLID, bumpy).surface(posed)
     np.testing.assert_array_equal(surface[0], bumpy)
     np.testing.assert_allclose(surface[1], bumpy @ turn.T + [1.0, 2.0, 3.0], atol=1e-5)
 

@@ -32,6 +32,11 @@ class JsonObject:
         """An error about this object, or about its field ``key``."""
         return InputError(what, where=self.place(key) if key else self.where, do=do)
 
+    def extra(self, name: str) -> Any:
+        """A custom property (glTF's ``extras``), whatever it is; None when there is none."""
+        extras = self._value.get("extras")
+        return extras.get(name) if isinstance(extras, dict) else None
+
     def integer(self, key: str, default: int | None = None, *, low: int = 0, high: int = 2**53) -> int:
         """A whole number from ``low`` to ``high``; required when ``default`` is None."""
         value = self._value.get(key, default)

@@ -95,7 +95,7 @@ class Pointer(nn.Module):
         """Keys [B, kinds, M, c] and, for every axis, the shares of bins that a vote gives [B, 3, kinds * M, bins]."""
         keys = self.key(seen.latents).unflatten(-1, (_KINDS, _CHANNELS)).permute(0, 2, 1, 3)
         spread = self.spread(seen.latents).float().clamp(-5.0, 0.0).exp().unflatten(-1, (_KINDS, 3))
-        # What is pointed at while pointing is still random would pull the votes together: they have a loss of their own.
+        # While pointing is still random it would pull the votes together: they have a loss of their own.
         votes = seen.votes.detach().float().unflatten(-1, (_KINDS, 3))
         spread, votes = (value.permute(0, 3, 2, 1).flatten(2)[..., None] for value in (spread, votes))
         middle = (torch.arange(BINS, device=votes.device, dtype=torch.float32) + 0.5) * (2.0 / BINS) - 1.0

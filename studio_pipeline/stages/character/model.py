@@ -94,6 +94,7 @@ class Model:
     unit_m: float = 1.0  # metres that the file says its unit has
     unit_stated: bool = False  # whether the file says so itself
     warnings: list[str] = field(default_factory=list)
+    stiffness: dict[int, float] = field(default_factory=dict)  # by node: factor painted on the flesh around it
 
     def world(self) -> np.ndarray:
         """Node transforms at rest. [N, 4, 4] float64"""

@@ -98,7 +98,14 @@ def build_rig(model: Model, plan: RigPlan, vertices: np.ndarray, scale: float) -
         tails=_tails(plan.parents, rest[:, :3, 3], weights, vertices).astype(np.float32),
         weights=weights,
         backend="file",
+        stiffness=_stiffness(model, plan),
     )
+
+
+def _stiffness(model: Model, plan: RigPlan) -> np.ndarray | None:
+    """Factors that the file paints on joints [J] float32, NaN elsewhere; None when it paints none."""
+    factors = np.array([model.stiffness.get(node, np.nan) for node in plan.nodes], dtype=np.float32)
+    return factors if np.isfinite(factors).any() else None
 
 
 def _rest_frames(model: Model, plan: RigPlan, vertices: np.ndarray, scale: float) -> np.ndarray:

@@ -31,6 +31,7 @@ def read_gltf(path: Path) -> tuple[Model, Document, NodeGraph]:
     for node in nodes.shown:
         reader.add_node(node)
     model.moving = _moving_nodes(document, nodes)
+    model.stiffness = _painted_nodes(document, model.warnings)
     return model, document, nodes
 
 
@@ -55,6 +56,18 @@ def _check_sizes(document: Document, nodes: NodeGraph) -> None:
                     where=document.path,
                     do="reduce the mesh",
                 )
+
+
+def _painted_nodes(document: Document, warnings: list[str]) -> dict[int, float]:
+    """Factors named ``stiffness`` among the custom properties of nodes; what is no sensible factor is left out."""
+    found: dict[int, float] = {}
+    for index, node in enumerate(document.list("nodes")):
+        value = node.extra("stiffness")
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and 1e-3 <= value <= 1e3:
+            found[index] = float(value)
+        elif value is not None:
+            warnings.append(f"{node.where}: its stiffness is no factor from 0.001 to 1000 and is left out")
+    return found
 
 
 def _moving_nodes(document: Document, nodes: NodeGraph) -> set[int]:

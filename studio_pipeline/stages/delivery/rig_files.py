@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
 from pathlib import Path
@@ -82,6 +83,10 @@ def _write_glb(scene: RigScene, path: Path) -> None:
     if names := joint_names(scene.rig.names, scene.rig.parents):
         # A DCC that goes on to write USD loses the dots of arm.L; it keeps this, and our USD reader knows it.
         builder.document["nodes"][body]["extras"] = {JOINT_NAMES.rsplit(":", 1)[-1]: names}
+    if scene.rig.stiffness is not None:
+        for node, factor in zip(joint_nodes, scene.rig.stiffness.tolist(), strict=True):
+            if math.isfinite(factor):
+                builder.document["nodes"][node].setdefault("extras", {})["stiffness"] = factor
     name = scene.character.name
     builder.document["scene"] = builder.add("scenes", {"name": name, "nodes": [joint_nodes[0], body]})
     builder.write(path)

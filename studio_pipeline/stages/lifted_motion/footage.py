@@ -29,7 +29,7 @@ from studio_pipeline.stages.lifted_motion.photometric import STEP, colour_residu
 from studio_pipeline.stages.lifted_motion.rows import Rows
 from studio_pipeline.stages.observations.binding import bind_tracks
 
-__all__ = ["UNLIKE", "Carried", "Footage"]
+__all__ = ["UNLIKE", "Carried", "Footage", "background_of"]
 
 MARGIN = 5  # [px] between the mask and what is taken for background
 PIXELS = 2000  # that direct alignment compares
@@ -70,6 +70,13 @@ class _Frame:
         depth = None if self.depth is None else cv2.resize(self.depth, size, interpolation=cv2.INTER_NEAREST)
         contour = None if self.contour is None or not (small > 127).any() else Contour(small)
         return _Frame(image, picture, background, contour, np.zeros(0, int), depth)
+
+
+def background_of(frame: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """What lies behind the character, smoothly filled in: frame and result [H, W, 3] sRGB 0..255, mask [H, W] uint8."""
+    hard = (mask > 127).astype(np.uint8)
+    outside = cv2.dilate(hard, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * MARGIN + 1,) * 2)) == 0
+    return smooth_background(frame, outside)[0]
 
 
 class Footage:
@@ -127,10 +134,9 @@ class Footage:
 
     def _seen(self, clip: Clip, observations: Observations, index: int) -> _Frame:
         mask, frame = observations.masks[index], clip.frames[index]
-        hard = (mask > 127).astype(np.uint8)
+        hard = mask > 127
         known = bool(hard.any()) and not bool(hard.all())
-        outside = cv2.dilate(hard, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * MARGIN + 1,) * 2)) == 0
-        background, _ = smooth_background(frame, outside)
+        background = background_of(frame, mask)
         return _Frame(
             image=cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY),
             picture=frame,

@@ -1,13 +1,17 @@
 """Refined motion: the joints drive an elastic solid, which gives the surface inertia, contact of flesh and volume.
 
 Payload: ``points.{npz,json}`` (PointCache), ``refined.png`` (skinned above, refined below), ``refined_plot.png``
-(displacement, smallest volume ratio and Newton iterations over the frames).
+(displacement, smallest volume ratio and Newton iterations over the frames), ``stiffness.png`` (where it isn't the same
+everywhere).
 
-Figures: ``tets``, ``newton_iterations``, ``linear_iterations``, ``max_displacement_m``,
-``max_displacement_percent`` (of the bounding box's diagonal; between skinned and refined surface), ``min_det_f``,
-``volume_change_percent`` and ``volume_change_skinned_percent`` (largest over the frames), ``kinetic_energy_max_j``,
-``jerk_ratio`` (refined over skinned surface), ``fallback_frames``, ``halved_frames``, ``new_intersections`` and
-``new_intersections_skinned`` (worst sampled frame, pairs of triangles).
+Figures: ``tets``, ``newton_iterations``, ``linear_iterations``, ``max_displacement_m``, ``max_displacement_percent``
+(of the bounding box's diagonal; between skinned and refined surface), ``min_det_f``, ``volume_change_percent`` and
+``volume_change_skinned_percent`` (largest over the frames), ``kinetic_energy_max_j``, ``jerk_ratio`` (refined over
+skinned surface), ``fallback_frames``, ``fallback_where`` (with any: which tetrahedra did not settle, at which
+joints), ``halved_frames``, ``new_intersections`` and ``new_intersections_skinned`` (worst sampled frame, pairs of
+triangles), ``new_intersections_frame`` (with any), ``stiffness_low_pa`` and ``stiffness_high_pa`` (1st and 99th
+percentile); with ``fit: clip`` also ``fit_loss_before``, ``fit_loss_after``, ``fit_clusters`` and
+``fit_evaluations``.
 
 Verdicts: ``no_inverted_tetrahedra``, ``finite`` (both blocking), ``solver_converged``,
 ``no_new_self_intersections``.
@@ -22,9 +26,9 @@ __all__ = ["STAGE"]
 
 STAGE = Stage(
     name="refined_motion",
-    version=1,
+    version=2,
     summary="Elastic solid driven by the joints",
-    inputs=("character", "rig", "solid", "lifted_motion"),
+    inputs=("character", "rig", "solid", "canonical_view", "reference_clip", "observations", "lifted_motion"),
     shot_fields=(),
     backends={
         "fem": Backend(

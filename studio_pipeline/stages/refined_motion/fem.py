@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from studio_pipeline.geometry.skinning import pose_vertices, skinning_transforms
-from studio_pipeline.physics.body import Body, Material
-from studio_pipeline.physics.drive import Drive
-from studio_pipeline.physics.embedding import blend_weights, embed
-from studio_pipeline.physics.simulate import Simulation, SimulationOptions, Trajectory, attachment_stiffness
-from studio_pipeline.physics.solver import NewtonOptions
-from studio_pipeline.physics.topology import Topology
+from studio_pipeline.physics.embedding import Embedding, blend_weights
+from studio_pipeline.physics.simulate import Trajectory
 from studio_pipeline.render.runtime import initialize
+from studio_pipeline.schema.clip import Clip
 from studio_pipeline.schema.errors import InputError
-from studio_pipeline.schema.records import Character, Motion, PointCache, Rig, Solid
+from studio_pipeline.schema.records import CameraPath, Character, Motion, Observations, PointCache, Rig, Solid
 from studio_pipeline.stages.base import StageContext, StageResult
+from studio_pipeline.stages.refined_motion.build import build_simulation, usual_stiffness
 from studio_pipeline.stages.refined_motion.judge import Report, judge, measure
+from studio_pipeline.stages.refined_motion.paint import painted
 from studio_pipeline.stages.refined_motion.settings import FemSettings
 
-__all__ = ["RefineResult", "build_simulation", "refine", "run"]
+if TYPE_CHECKING:
+    from studio_pipeline.physics.fitting import StiffnessFit
+    from studio_pipeline.stages.lifted_motion.losses import Sight
+
+__all__ = ["RefineResult", "refine", "run"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,7 @@ class RefineResult:
     skinned: np.ndarray  # [T, V, 3] float32 [m], the surface by skinning alone
     trajectory: Trajectory
     report: Report
+    fit: StiffnessFit | None  # how the stiffness was found in the clip, if it was
 
 
 def refine(
@@ -41,8 +46,18 @@ def refine(
     motion: Motion,
     settings: FemSettings | None = None,
     progress: Callable[..., None] = lambda fraction, message="": None,
+    sights: Sequence[Sight] = (),
 ) -> RefineResult:
     """Simulate the solid under the joint motion and carry the surface along.
+
+    Args:
+        character: The character.
+        rig: Its rig.
+        solid: The rig's solid.
+        motion: What drives it.
+        settings: See `FemSettings`.
+        progress: Told the fraction done and a word.
+        sights: What cameras saw; with any, the stiffness of what isn't painted is fitted to them.
 
     Raises:
         InputError: The records don't belong together or hold values that are not finite.
@@ -51,10 +66,20 @@ def refine(
     settings = settings or FemSettings()
     if len(solid.surface_tets) != len(character.vertices) or rig.weights.shape[0] != len(character.vertices):
         raise InputError("was made for another surface than this character's", where="solid or rig")
-    simulation = build_simulation(rig, solid, motion, settings)
-    trajectory = simulation.run(lambda fraction: progress(0.9 * fraction, "simulating"))
+    stiffness, held = painted(rig, solid, settings.stiffness, usual_stiffness(solid, settings))
+    fit, done = None, 0.0
+    if sights:
+        from studio_pipeline.stages.refined_motion.fit import fit_to_clip
+
+        fit = fit_to_clip(
+            character, rig, solid, motion, sights, settings, start=stiffness, held=held,
+            progress=lambda fraction: progress(0.8 * fraction, "fitting the stiffness"),
+        )  # fmt: skip
+        stiffness, done = np.exp(fit.log_youngs_modulus), 0.8
+    simulation = build_simulation(rig, solid, motion, settings, stiffness=stiffness)
+    trajectory = simulation.run(lambda fraction: progress(done + (0.9 - done) * fraction, "simulating"))
     skinned = pose_vertices(character.vertices, rig.weights, skinning_transforms(rig, motion))
-    refined = embed(solid, character.vertices, trajectory.positions)
+    refined = Embedding(solid, character.vertices).surface(trajectory.positions)
     share = blend_weights(~trajectory.solved, settings.blend_frames)[:, None, None]
     points = PointCache(
         points=((1.0 - share) * refined + share * skinned).astype(np.float32),
@@ -65,65 +90,50 @@ def refine(
     )
     progress(0.93, "counting self-intersections")
     report = measure(character, points, skinned, trajectory, solid, samples=settings.intersection_samples)
-    return RefineResult(points=points, skinned=skinned, trajectory=trajectory, report=report)
-
-
-def build_simulation(rig: Rig, solid: Solid, motion: Motion, settings: FemSettings) -> Simulation:
-    """The solid with its material and its ties to the rig, ready to run.
-
-    Raises:
-        InputError: See `refine`.
-    """
-    drive, held = Drive.build(rig, motion, solid)
-    topology = Topology.build(solid.vertices, solid.tets)
-    sizes = np.cbrt(topology.vertex_volumes())
-    diagonal = float(np.linalg.norm(np.ptp(topology.rest, axis=0)))
-    youngs_modulus = settings.youngs_modulus or min(5e4 * diagonal**2, 1e9)
-    hold = attachment_stiffness(held, drive.weights, sizes, youngs_modulus, settings.attachment)
-    leash = settings.density * topology.vertex_volumes() * (2.0 * np.pi * settings.follow_hz) ** 2
-    ground = float(topology.rest[:, 1].min()) if settings.ground == "rest" else settings.ground
-    body = Body(
-        topology,
-        Material(
-            youngs_modulus=youngs_modulus,
-            poisson=settings.poisson,
-            density=settings.density,
-            damping=settings.damping,
-        ),
-        attachment=hold + leash,
-        contact=10.0 * youngs_modulus * sizes,
-        precision=settings.precision,
-    )
-    newton = NewtonOptions(
-        tolerance=settings.tolerance * diagonal,
-        switch=1e-2 * diagonal,
-        max_iterations=settings.max_iterations,
-        gravity=settings.gravity,
-        ground=ground,
-    )
-    options = SimulationOptions(
-        fps=float(motion.fps),
-        substeps=settings.substeps,
-        preroll=settings.preroll,
-        max_halvings=settings.max_halvings,
-        newton=newton,
-    )
-    return Simulation(body, drive, options)
+    return RefineResult(points=points, skinned=skinned, trajectory=trajectory, report=report, fit=fit)
 
 
 def run(context: StageContext) -> StageResult:
     """Refine the lifted motion; see the package's docstring for the payload, figures and verdicts."""
-    from studio_pipeline.stages.refined_motion.preview import write_plot, write_preview
+    from studio_pipeline.stages.refined_motion.preview import write_plot, write_preview, write_stiffness
 
     character, rig = Character.load(context.inputs["character"]), Rig.load(context.inputs["rig"])
     solid, motion = Solid.load(context.inputs["solid"]), Motion.load(context.inputs["lifted_motion"])
-    result = refine(character, rig, solid, motion, context.settings, context.progress)
+    settings: FemSettings = context.settings
+    sights: tuple[Sight, ...] = ()
+    if settings.fit == "clip":
+        from studio_pipeline.stages.lifted_motion.sights import sight_of
+
+        camera, clip = CameraPath.load(context.inputs["canonical_view"]), Clip.load(context.inputs["reference_clip"])
+        sights = (sight_of(character, camera, clip, Observations.load(context.inputs["observations"])),)
+    result = refine(character, rig, solid, motion, settings, context.progress, sights)
     result.points.save(context.out)
     context.progress(0.97, "drawing")
     write_preview(context.out / "refined.png", character, result.skinned, result.points.points)
     write_plot(context.out / "refined_plot.png", result.points, result.skinned, result.trajectory)
+    previews = ("refined.png", "refined_plot.png")
+    if np.ptp(result.points.stiffness) > 0.0:
+        write_stiffness(context.out / "stiffness.png", character, solid, result.points.stiffness)
+        previews += ("stiffness.png",)
     return StageResult(
-        figures=result.report.figures,
-        previews=("refined.png", "refined_plot.png"),
+        figures={**result.report.figures, **_stiffness_figures(result)},
+        previews=previews,
         verdicts=judge(result.report),
     )
+
+
+def _stiffness_figures(result: RefineResult) -> dict[str, float | int]:
+    """How soft and stiff the flesh is, and what fitting it gained."""
+    low, high = np.percentile(result.points.stiffness, [1.0, 99.0])
+    figures: dict[str, float | int] = {
+        "stiffness_low_pa": round(float(low), 1),
+        "stiffness_high_pa": round(float(high), 1),
+    }
+    if result.fit is not None:
+        figures |= {
+            "fit_loss_before": round(result.fit.losses[0], 6),
+            "fit_loss_after": round(result.fit.losses[-1], 6),
+            "fit_clusters": result.fit.clusters[-1] if result.fit.clusters else 0,
+            "fit_evaluations": result.fit.evaluations,
+        }
+    return figures

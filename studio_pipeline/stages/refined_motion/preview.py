@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 
 from studio_pipeline.geometry.cameras import frame_points
+from studio_pipeline.media.srgb import srgb_to_linear
 from studio_pipeline.physics.simulate import Trajectory
-from studio_pipeline.schema.records import Character, PointCache
+from studio_pipeline.schema.records import Character, PointCache, Solid
 
-__all__ = ["write_plot", "write_preview"]
+__all__ = ["write_plot", "write_preview", "write_stiffness"]
 
 PAPER = (244, 241, 236)  # sRGB
 INK = (60, 54, 66)
@@ -47,6 +49,35 @@ def write_plot(path: Path, points: PointCache, skinned: np.ndarray, trajectory: 
     )
     panels = [_panel(title, values, points.fallback, points.first_frame) for title, values in curves]
     _write(path, np.concatenate(panels, axis=0))
+
+
+def write_stiffness(path: Path, character: Character, solid: Solid, stiffness: np.ndarray) -> None:
+    """The rest pose from three sides, coloured by the Young's modulus [E] [Pa] of the flesh under the skin."""
+    import cv2
+
+    from studio_pipeline.render.look import render_frames
+
+    values = np.log10(stiffness[solid.surface_tets].astype(np.float64))
+    low, high = float(np.log10(stiffness.min())), float(np.log10(stiffness.max()))
+    shown = (np.clip((values - low) / max(high - low, 1e-9), 0.0, 1.0) * 255.0).astype(np.uint8)
+    colours = cv2.applyColorMap(shown[:, None], cv2.COLORMAP_VIRIDIS)[:, 0, ::-1] / 255.0
+    plain = dataclasses.replace(
+        character,
+        atlas=np.full((2, 2, 4), 255, dtype=np.uint8),
+        uv=np.zeros_like(character.uv),
+        vertex_colors=srgb_to_linear(colours).astype(np.float32),
+    )
+    pictures = []
+    for azimuth in (0.0, 0.7, 2.2):
+        camera = frame_points(character.vertices, width=300, height=300, azimuth=azimuth, elevation=0.15)
+        pictures.append(render_frames(character.vertices[None], plain, camera, background=PAPER).rgb[0])
+    sheet = np.full((350, 900, 3), PAPER, dtype=np.uint8)
+    sheet[:300] = np.concatenate(pictures, axis=1)
+    bar = cv2.applyColorMap(np.tile(np.arange(256, dtype=np.uint8), (12, 1)), cv2.COLORMAP_VIRIDIS)[..., ::-1]
+    sheet[316:328, 322:578] = bar
+    for text, left in ((f"{10.0**low:.2g} Pa", 230), (f"{10.0**high:.2g} Pa", 590)):
+        cv2.putText(sheet, text, (left, 327), cv2.FONT_HERSHEY_SIMPLEX, 0.45, INK, 1, cv2.LINE_AA)
+    _write(path, sheet)
 
 
 def _panel(title: str, values: np.ndarray, shaded: np.ndarray, first_frame: int) -> np.ndarray:

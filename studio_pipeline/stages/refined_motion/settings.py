@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from studio_pipeline.stages.base import Settings
 
 __all__ = ["FemSettings"]
+
+Stiffness = Literal["very_soft", "soft", "usual", "firm", "stiff", "rigid"] | Annotated[float, Field(ge=1e-3, le=1e3)]
 
 
 class FemSettings(Settings):
@@ -20,9 +22,19 @@ class FemSettings(Settings):
     density: float = Field(default=1000.0, ge=1.0, le=1e5)  # [kg/m^3]
     damping: float = Field(default=0.002, ge=0.0, le=10.0)  # [s], viscosity over Young's modulus
     gravity: float = Field(default=0.0, ge=0.0, le=1000.0)  # [m/s^2] downwards; the lifted motion already stands in it
-    ground: float | Literal["rest"] | None = None  # height of a frictionless floor [m]; "rest": lowest rest vertex
+    ground: float | Literal["rest"] | None = None  # height of the floor [m]; "rest": that of the lowest rest vertex
+    friction: float = Field(default=0.0, ge=0.0, le=10.0)  # Coulomb's coefficient of the floor
+    friction_slip: float = Field(default=0.01, ge=1e-4, le=1.0)  # diagonals a second, below which friction sticks
     attachment: float = Field(default=10.0, ge=0.01, le=1e4)  # hold of the bones, in units of the flesh's stiffness
     follow_hz: float = Field(default=2.0, ge=0.0, le=100.0)  # how fast free flesh returns to the skinned pose; 0: never
+    # By joint ("ears: soft", "tail_*: 0.3"): a word or a factor on the rest's stiffness; painted flesh isn't fitted.
+    stiffness: dict[str, Stiffness] = Field(default_factory=dict, max_length=200)
+    # "clip": the stiffness around each bone is fitted to what the clip shows, then that of halves where it wants it.
+    fit: Literal["none", "clip"] = "none"
+    fit_evaluations: int = Field(default=12, ge=1, le=1000)  # simulations a level, at most; the first has one unknown
+    fit_splits: int = Field(default=1, ge=0, le=8)  # further levels, in each of which clusters are halved
+    fit_smooth: float = Field(default=0.01, ge=0.0, le=10.0)  # pull between what touches, a share of the first loss
+    fit_range: tuple[float, float] = (0.02, 50.0)  # bounds, times the Young's modulus that is set
     substeps: int = Field(default=1, ge=1, le=32)  # steps a frame
     preroll: int = Field(default=0, ge=0, le=500)  # frames in which the first pose is held before index 0
     tolerance: float = Field(default=1e-4, ge=1e-7, le=1e-2)  # Newton's last step, part of the rest diagonal
@@ -31,3 +43,7 @@ class FemSettings(Settings):
     blend_frames: int = Field(default=3, ge=0, le=100)  # around a frame that falls back to the skinned pose
     precision: Literal["float32", "float64"] = "float32"
     intersection_samples: int = Field(default=8, ge=1, le=2000)  # frames in which self-intersections are counted
+
+    def distributions(self) -> tuple[str, ...]:
+        """What fitting needs beside."""
+        return ("torch",) if self.fit == "clip" else ()
