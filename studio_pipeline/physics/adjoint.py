@@ -7,7 +7,8 @@ Every step n minimises Phi(x_n; x_{n-1}, v_{n-1}, p), so its forces g = dPhi/dx 
 
 with v_n = (x_n - x_{n-1}) / h_n. Steps may differ in length. For constant ones without damping this is the recurrence
 H_n l_n = dL/dx_n + M / h^2 (2 l_{n+1} - l_{n+2}). Energy and viscosity are linear in E, so that the derivative by log E
-of a tetrahedron is the work of its own forces along the multiplier.
+of a tetrahedron is the work of its own forces along the multiplier. Damping and friction (through the slide and through
+its lagged normal force) reach back to x_{n-1} as well.
 """
 
 from __future__ import annotations
@@ -123,16 +124,17 @@ class _Way:
         return before + pull / h**2 - self._back.numpy().astype(np.float64), pull / h
 
     def _work(self, step: Step, multiplier: np.ndarray, origin: np.ndarray) -> None:
-        """Work of every element's forces along the multiplier; leaves the damping's part for the state before."""
+        """Work of every element's forces along the multiplier; leaves what damping and friction give back."""
         body = self.body
+        after, before = (body.upload(x - origin, body.kernels.vec3) for x in (step.after, step.before))
         self._multiplier.assign(np.ascontiguousarray(multiplier, dtype=body.dtype))
         self._back.zero_()
         wp.launch(
             self.kernels.element_work,
             dim=len(body.topology.tets),
             inputs=[
-                body.upload(step.after - origin, body.kernels.vec3),
-                body.upload(step.before - origin, body.kernels.vec3),
+                after,
+                before,
                 self._multiplier,
                 body.tets,
                 body.rest_inverse,
@@ -148,6 +150,14 @@ class _Way:
             ],
             device=body.device,
         )
+        terms = self.solver.friction_terms(step.length, float(origin[1]))
+        if terms[1] > 0.0:
+            wp.launch(
+                self.kernels.friction_work,
+                dim=len(step.before),
+                inputs=[after, before, self._multiplier, body.contact, *map(body.kernels.real, terms), self._back],
+                device=body.device,
+            )
         damping = self._damping.numpy().astype(np.float64)
         self.log_youngs_modulus -= self._elastic.numpy().astype(np.float64) + damping
         self.log_damping -= float(damping.sum())

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import warp as wp
 
 from studio_pipeline.physics.elasticity import elasticity
+from studio_pipeline.physics.friction import friction_functions
 
 __all__ = ["adjoint_kernels"]
 
@@ -20,6 +21,8 @@ def adjoint_kernels(name: str) -> SimpleNamespace:
     e = elasticity(name)
     real, vec3, mat33, quat = e.real, e.vec3, e.mat33, e.quat
     deformation, polar, stress = e.deformation, e.polar, e.stress
+    f = friction_functions(name)
+    slide, slip_slope, slip_hessian = f.slide, f.slip_slope, f.slip_hessian
     kernel = wp.kernel(enable_backward=False, module=wp.get_module(f"studio_pipeline.physics.{name}.adjoint"))
 
     @kernel
@@ -61,4 +64,24 @@ def adjoint_kernels(name: str) -> SimpleNamespace:
             wp.atomic_add(back, tet[2], f2)
             wp.atomic_add(back, tet[3], f3)
 
-    return SimpleNamespace(element_work=element_work)
+    @kernel
+    def friction_work(
+        x: wp.array(dtype=vec3),
+        previous: wp.array(dtype=vec3),
+        multiplier: wp.array(dtype=vec3),
+        contact: wp.array(dtype=real),
+        ground: real,
+        friction: real,
+        reach: real,
+        back: wp.array(dtype=vec3),
+    ):
+        """Adds the friction's d(work along the multiplier) / d(previous) [N]: by its slide and by its normal force."""
+        v = wp.tid()
+        depth = ground - previous[v][1]
+        if contact[v] > real(0.0) and depth > real(0.0):
+            u = slide(x[v], previous[v])
+            force = -(contact[v] * depth) * (slip_hessian(u, reach) * multiplier[v])
+            force[1] = force[1] - contact[v] * slip_slope(u, reach) * wp.dot(u, multiplier[v])
+            back[v] = back[v] + friction * force
+
+    return SimpleNamespace(element_work=element_work, friction_work=friction_work)

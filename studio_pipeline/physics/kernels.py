@@ -1,7 +1,8 @@
 """Warp kernels of one implicit time step, for either scalar type.
 
 Incremental potential of a step of length h, positions x, previous ones x0:
-``1/2 |x - y|_M^2 / h^2 + sum vol psi(F) + sum k/2 |x - target|^2 + ground + damping`` with ``y = x0 + h v0 + h^2 g``.
+``1/2 |x - y|_M^2 / h^2 + sum vol psi(F) + sum k/2 |x - target|^2 + ground + friction + damping`` with
+``y = x0 + h v0 + h^2 g``.
 Damping is ``eta vol / (8 h) |F^T F - F0^T F0|^2``: it resists the rate of Green's strain, not rigid motion.
 """
 
@@ -15,6 +16,7 @@ from types import SimpleNamespace
 import warp as wp
 
 from studio_pipeline.physics.elasticity import elasticity
+from studio_pipeline.physics.friction import friction_functions
 
 __all__ = ["kernels"]
 
@@ -30,6 +32,8 @@ def kernels(name: str) -> SimpleNamespace:
     deformation, cofactor, polar, density, stress = e.deformation, e.cofactor, e.polar, e.density, e.stress
     twist_matrix, volume_terms, eigen, eigensystem = e.twist_matrix, e.volume_terms, e.eigen, e.eigensystem
     projected_block, exact_block, make_positive = e.projected_block, e.exact_block, e.make_positive
+    f = friction_functions(name)
+    slide, slip_energy, slip_slope, slip_hessian = f.slide, f.slip_energy, f.slip_slope, f.slip_hessian
 
     @kernel
     def vertex_energy(
@@ -41,15 +45,23 @@ def kernels(name: str) -> SimpleNamespace:
         contact: wp.array(dtype=real),
         ground: real,
         inverse_h2: real,
+        previous: wp.array(dtype=vec3),
+        friction: real,
+        reach: real,
         energy: wp.array(dtype=wp.float64),
     ):
-        """Inertia, attachment and ground energy [J]."""
+        """Inertia, attachment, ground and friction energy [J]."""
         v = wp.tid()
         d = x[v] - predicted[v]
         a = x[v] - target[v]
         depth = wp.max(ground - x[v][1], real(0.0))
         value = mass[v] * inverse_h2 * wp.dot(d, d) + attachment[v] * wp.dot(a, a) + contact[v] * depth * depth
         wp.atomic_add(energy, 0, wp.float64(real(0.5) * value))
+        if friction > real(0.0):
+            normal = contact[v] * wp.max(ground - previous[v][1], real(0.0))
+            if normal > real(0.0):
+                u = slide(x[v], previous[v])
+                wp.atomic_add(energy, 0, wp.float64(friction * normal * slip_energy(u, reach)))
 
     @kernel
     def element_energy(
@@ -90,6 +102,9 @@ def kernels(name: str) -> SimpleNamespace:
         contact: wp.array(dtype=real),
         ground: real,
         inverse_h2: real,
+        previous: wp.array(dtype=vec3),
+        friction: real,
+        reach: real,
         diagonal: wp.array(dtype=wp.int32),
         gradient: wp.array(dtype=vec3),
         hessian: wp.array(dtype=mat33),
@@ -102,6 +117,12 @@ def kernels(name: str) -> SimpleNamespace:
         block = (mass[v] * inverse_h2 + attachment[v]) * wp.identity(n=3, dtype=real)
         if depth > real(0.0):
             block[1, 1] = block[1, 1] + contact[v]
+        if friction > real(0.0):
+            normal = contact[v] * wp.max(ground - previous[v][1], real(0.0))
+            if normal > real(0.0):
+                u = slide(x[v], previous[v])
+                gradient[v] = gradient[v] + friction * normal * slip_slope(u, reach) * u
+                block += friction * normal * slip_hessian(u, reach)
         hessian[diagonal[v]] = block
 
     @func

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -12,9 +12,10 @@ from studio_pipeline.physics.drive import Drive, carry
 from studio_pipeline.physics.solver import NewtonOptions, StepSolver
 from studio_pipeline.physics.tape import Step, Tape
 
-__all__ = ["Simulation", "SimulationOptions", "Trajectory", "attachment_stiffness"]
+__all__ = ["Simulation", "SimulationOptions", "Trajectory", "Unsolved", "attachment_stiffness"]
 
 STATIC_STEP = 10.0  # [s], inertia counts for nothing in a step this long
+NAMED = 3  # tetrahedra that are named where a step could not be solved
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +27,19 @@ class SimulationOptions:
     preroll: int = 0  # frames in which the first pose is held before index 0
     max_halvings: int = 4  # a step may be cut into 2^this
     newton: NewtonOptions = field(default_factory=NewtonOptions)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unsolved:
+    """Where the worst step on the way to a frame did not converge."""
+
+    frame: int  # index
+    tets: tuple[int, ...]  # tetrahedra that the last Newton step would still have moved furthest, the worst first
+    move: float  # [m], by how much the worst
+    joint: str  # that carries the worst
+    squeezed: int  # the tetrahedron with the smallest det F
+    volume_ratio: float  # its det F
+    squeezed_joint: str  # that carries it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +56,7 @@ class Trajectory:
     linear_iterations: np.ndarray  # [T] int
     halved: np.ndarray  # [T] bool, a step was cut on the way to the frame
     steps: tuple[tuple[float, float], ...]  # (time of its end in frames, length [s]) of every step taken after preroll
+    unsolved: tuple[Unsolved, ...]  # one for each frame that is not solved
 
 
 def attachment_stiffness(
@@ -73,7 +88,8 @@ class Simulation:
         self.tape = Tape() if record else None
         self._steps: list[tuple[float, float]] = []
         self._newton = self._linear = 0
-        self._solved, self._halved = True, False
+        self._unsolved: Unsolved | None = None
+        self._halved = False
 
     def run(self, progress: Callable[[float], None] = lambda fraction: None) -> Trajectory:
         """Simulate every frame of the motion from the rest pose."""
@@ -82,28 +98,30 @@ class Simulation:
         self._settle()
         self._steps.clear()
         frames = self.drive.motion.frame_count
-        rows = []
+        rows, unsolved = [], []
         for frame in range(frames):
             if frame > 0:
                 self._begin()
                 self._frame(frame)
             rows.append(self._row(frame))
+            if self._unsolved is not None:
+                unsolved.append(replace(self._unsolved, frame=frame))
             if self.tape is not None:
                 self.tape.frames.append(len(self.tape.steps))
             progress((frame + 1) / frames)
         columns = {key: np.array([row[key] for row in rows]) for key in rows[0]}
-        return Trajectory(**columns, steps=tuple(self._steps))
+        return Trajectory(**columns, steps=tuple(self._steps), unsolved=tuple(unsolved))
 
     def _begin(self) -> None:
         self._newton = self._linear = 0
-        self._solved, self._halved = True, False
+        self._unsolved, self._halved = None, False
 
     def _row(self, frame: int) -> dict[str, object]:
         ratios = self.body.topology.volume_ratios(self.x)
         return {
             "positions": self.x.copy(),
             "skinned": self.drive.positions(self.drive.affine(float(frame))),
-            "solved": self._solved,
+            "solved": self._unsolved is None,
             "volume_ratio_min": float(ratios.min()),
             "volume_ratio_tet": int(ratios.argmin()),
             "kinetic_energy": float(0.5 * (self.body.mass_np[:, None] * self.v**2).sum()),
@@ -123,7 +141,7 @@ class Simulation:
         if options.newton.gravity or options.newton.ground is not None:
             self._advance(0.0, 0.0, STATIC_STEP, 0, moving=False)
         for _ in range(options.preroll):
-            self._solved = True  # what counts for index 0 is the last step before it
+            self._unsolved = None  # what counts for index 0 is the last step before it
             self._advance(0.0, 0.0, 1.0 / options.fps, 0)
 
     def _frame(self, frame: int) -> None:
@@ -164,5 +182,30 @@ class Simulation:
         speed = (x - self.x) / h if report.converged else (target - self.drive.positions(before)) / h
         self.v = speed if moving else np.zeros_like(x)
         self.x = x
-        self._solved = self._solved and report.converged
+        if not report.converged:
+            self._note()
         self._steps.append((end, h))
+
+    def _note(self) -> None:
+        """Remember where the step that just failed did, unless an earlier one on the way to the frame was worse."""
+        tets = self.body.topology.tets
+        moves = self.solver.unsettled()[tets].max(1)
+        worst = np.argsort(-moves, kind="stable")[:NAMED]
+        if self._unsolved is not None and self._unsolved.move >= moves[worst[0]]:
+            return
+        ratios = self.body.topology.volume_ratios(self.x)
+        squeezed = int(ratios.argmin())
+        self._unsolved = Unsolved(
+            frame=0,
+            tets=tuple(worst.tolist()),
+            move=float(moves[worst[0]]),
+            joint=self._carrier(int(worst[0])),
+            squeezed=squeezed,
+            volume_ratio=float(ratios[squeezed]),
+            squeezed_joint=self._carrier(squeezed),
+        )
+
+    def _carrier(self, tet: int) -> str:
+        """Name of the joint that carries a tetrahedron more than any other does."""
+        weights = self.drive.weights[self.body.topology.tets[tet]].sum(0)
+        return self.drive.rig.names[int(weights.argmax())]

@@ -15,6 +15,7 @@ __all__ = ["NewtonOptions", "StepReport", "StepSolver"]
 
 NO_GROUND = -1e30
 VOLUME_TOLERANCE = 0.1  # a last step may change no element's volume by more than this part of it
+SLIP_TOLERANCE = 0.25  # with friction, a last step may be no longer than this part of the way that counts as sticking
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +29,8 @@ class NewtonOptions:
     linear_tolerance: float = 0.03  # loosest relative residual of the linear solves
     gravity: float = 0.0  # [m/s^2] downwards
     ground: float | None = None  # height of the ground plane [m]
+    friction: float = 0.0  # Coulomb's coefficient of the ground; 0: it slips freely
+    friction_slip: float = 1e-2  # [m/s], below this speed friction sticks: it grows smoothly from 0 to its full force
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ class StepSolver:
         extent = np.abs(body.topology.rest).max()
         self._strain_error = 8.0 * float(np.finfo(body.dtype).eps * extent / edge / np.sqrt(len(body.topology.tets)))
         self._origin = np.zeros(3)
+        self._tolerance = options.tolerance
         self._record()
 
     def _record(self) -> None:
@@ -66,7 +70,7 @@ class StepSolver:
         b, k = self.body, self.body.kernels
         elements, vertices = len(b.topology.tets), len(b.topology.rest)
         shape = [b.tets, b.rest_inverse, b.volume, b.mu, b.lam, b.viscosity, 0.0, b.rotation]
-        single = [self._predicted, b.mass, self._target, b.attachment, b.contact, 0.0, 0.0]
+        single = [self._predicted, b.mass, self._target, b.attachment, b.contact, 0.0, 0.0, self._previous, 0.0, 1.0]
 
         def record(kernel: object, dim: int, inputs: list[object]) -> wp.Launch:
             return wp.launch(kernel, dim=dim, inputs=inputs, device=b.device, record_cmd=True)
@@ -187,12 +191,26 @@ class StepSolver:
         predicted[:, 1] -= h * h * self.options.gravity
         return predicted
 
+    def friction_terms(self, h: float, height: float) -> tuple[float, float, float]:
+        """Ground [m] over an origin at ``height``, coefficient of friction, reach of sticking in ``h`` seconds [m]."""
+        options = self.options
+        if options.ground is None:
+            return NO_GROUND, 0.0, 1.0
+        return options.ground - height, options.friction, options.friction_slip * h
+
+    def unsettled(self) -> np.ndarray:
+        """How far the last Newton step would have moved every vertex [m], from which convergence is judged. [P]"""
+        return np.nan_to_num(np.linalg.norm(self.linear.solution.numpy().astype(np.float64), axis=1))
+
     def _load(self, h: float, x: np.ndarray, predicted: np.ndarray, target: np.ndarray, height: float = 0.0) -> None:
         """Set what stays through a step; all positions are relative to an origin at ``height`` [m] over the world's."""
-        ground = NO_GROUND if self.options.ground is None else self.options.ground - height
+        ground, friction, reach = self.friction_terms(h, height)
+        self._tolerance = self.options.tolerance
+        if friction > 0.0 and (x[:, 1] < ground).any():
+            self._tolerance = min(self._tolerance, SLIP_TOLERANCE * reach)
         for array, values in ((self._previous, x), (self._predicted, predicted), (self._target, target)):
             self._assign(array, values)
-        # Places of the ground, 1 / h and 1 / h^2 among the recorded arguments.
+        # Places of the ground, 1 / h, 1 / h^2 and friction among the recorded arguments.
         for launch, place, value in (
             (self._element_energy, 8, 1.0 / h),
             (self._element_system, 8, 1.0 / h),
@@ -200,6 +218,10 @@ class StepSolver:
             (self._vertex_system, 6, ground),
             (self._vertex_energy, 7, 1.0 / h**2),
             (self._vertex_system, 7, 1.0 / h**2),
+            (self._vertex_energy, 9, friction),
+            (self._vertex_system, 9, friction),
+            (self._vertex_energy, 10, reach),
+            (self._vertex_system, 10, reach),
         ):
             launch.set_param_at_index(place, value)
 
@@ -244,7 +266,7 @@ class StepSolver:
             longest = float(np.abs(self.linear.solution.numpy()).max())
             reach, change = self._reach()
             # Below rounding PCG cannot meet any tolerance, and need not.
-            settled = (solved and longest <= options.tolerance) or longest <= self._unit
+            settled = (solved and longest <= self._tolerance) or longest <= self._unit
             small = settled and change <= VOLUME_TOLERANCE
             taken, energy = self._search(energy, slope, reach)
             move = taken * longest

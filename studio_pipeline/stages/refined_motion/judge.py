@@ -9,7 +9,7 @@ import numpy as np
 
 from studio_pipeline.physics.embedding import volumes
 from studio_pipeline.physics.intersections import SelfIntersections
-from studio_pipeline.physics.simulate import Trajectory
+from studio_pipeline.physics.simulate import Trajectory, Unsolved
 from studio_pipeline.schema.records import Character, PointCache, Solid
 from studio_pipeline.stages.base import Verdict
 
@@ -23,8 +23,10 @@ class Report:
     figures: Mapping[str, float | int | str | bool]
     finite: bool
     fallback: tuple[int, ...]  # frame numbers
+    unsolved: tuple[str, ...]  # for each of them, which tetrahedra did not settle and at which joint
     worst_frame: int  # frame number of the smallest det F
     worst_tet: int
+    intersection_frame: int  # frame number of the most crossing pairs among those sampled
     faces: int
 
 
@@ -44,9 +46,10 @@ def measure(
         float(np.abs(volumes(x, solid.tets) / rest_volume - 1.0).max())
         for x in (trajectory.positions, trajectory.skinned)
     ]
-    refined_pairs, skinned_pairs = _new_intersections(character, points.points, skinned, samples)
+    refined_pairs, skinned_pairs, crossed = _new_intersections(character, points.points, skinned, samples)
+    unsolved = tuple(_where(item, points.first_frame) for item in trajectory.unsolved)
     worst = int(trajectory.volume_ratio_min.argmin())
-    figures = {
+    figures: dict[str, float | int | str | bool] = {
         "tets": len(solid.tets),
         "newton_iterations": int(trajectory.newton_iterations.sum()),
         "linear_iterations": int(trajectory.linear_iterations.sum()),
@@ -62,12 +65,18 @@ def measure(
         "new_intersections": refined_pairs,
         "new_intersections_skinned": skinned_pairs,
     }
+    if unsolved:
+        figures["fallback_where"] = _listed(unsolved, "; ")
+    if refined_pairs:
+        figures["new_intersections_frame"] = crossed + points.first_frame
     return Report(
         figures=figures,
         finite=bool(np.isfinite(points.points).all()),
         fallback=tuple(int(i) + points.first_frame for i in np.flatnonzero(points.fallback)),
+        unsolved=unsolved,
         worst_frame=worst + points.first_frame,
         worst_tet=int(trajectory.volume_ratio_tet[worst]),
+        intersection_frame=crossed + points.first_frame,
         faces=len(character.faces),
     )
 
@@ -79,13 +88,30 @@ def _jerk(points: np.ndarray) -> float:
     return float(np.linalg.norm(np.diff(points.astype(np.float64), n=3, axis=0), axis=-1).mean())
 
 
-def _new_intersections(character: Character, refined: np.ndarray, skinned: np.ndarray, samples: int) -> tuple[int, int]:
-    """Most crossing pairs over the rest pose's count among sampled frames: refined and skinned."""
+def _new_intersections(
+    character: Character, refined: np.ndarray, skinned: np.ndarray, samples: int
+) -> tuple[int, int, int]:
+    """Most crossing pairs over the rest pose's count among sampled frames, refined and skinned; the refined's frame."""
     counter = SelfIntersections(character.vertices, character.faces)
     rest = counter.count(character.vertices)
     frames = np.unique(np.linspace(0, len(refined) - 1, min(samples, len(refined))).round().astype(int))
-    refined_most, skinned_most = (max(counter.count(clip[i]) for i in frames) - rest for clip in (refined, skinned))
-    return max(refined_most, 0), max(skinned_most, 0)
+    refined_counts, skinned_counts = ([counter.count(clip[i]) - rest for i in frames] for clip in (refined, skinned))
+    worst = int(frames[int(np.argmax(refined_counts))])
+    return max(*refined_counts, 0), max(*skinned_counts, 0), worst
+
+
+def _where(unsolved: Unsolved, first_frame: int) -> str:
+    """One frame's account of what did not settle."""
+    tets = " ".join(str(tet) for tet in unsolved.tets)
+    return (
+        f"{unsolved.frame + first_frame} (tetrahedra {tets} at {unsolved.joint} still moved {unsolved.move:.2g} m, "
+        f"{unsolved.squeezed} at {unsolved.squeezed_joint} is squeezed to {unsolved.volume_ratio:.2g})"
+    )
+
+
+def _listed(items: tuple[str, ...], between: str, limit: int = 4) -> str:
+    """The first few of a list."""
+    return between.join(items[:limit]) + (f"{between}and {len(items) - limit} more" if len(items) > limit else "")
 
 
 def judge(report: Report) -> tuple[Verdict, ...]:
@@ -95,7 +121,9 @@ def judge(report: Report) -> tuple[Verdict, ...]:
     refined, skinned = int(figures["new_intersections"]), int(figures["new_intersections_skinned"])
     # A few pairs may touch where skinning has none: flesh pressed together at a bent joint.
     allowed = skinned + max(2, report.faces // 500)
-    listed = ", ".join(str(frame) for frame in report.fallback[:20]) + (" ..." if len(report.fallback) > 20 else "")
+    frames = _listed(tuple(str(frame) for frame in report.fallback), ", ", 20)
+    where = _listed(report.unsolved, "; ")
+    worst = f"; most at frame {report.intersection_frame} of those sampled" if refined else ""
     return (
         Verdict(
             "no_inverted_tetrahedra",
@@ -106,13 +134,15 @@ def judge(report: Report) -> tuple[Verdict, ...]:
         Verdict(
             "solver_converged",
             not report.fallback,
-            f"the skinned pose stands in at frames {listed}" if report.fallback else "every step converged",
+            f"the skinned pose stands in at frames {frames}; unsolved: {where}"
+            if report.fallback
+            else "every step converged",
             blocking=False,
         ),
         Verdict(
             "no_new_self_intersections",
             refined <= allowed,
-            f"{refined} more crossing triangle pairs than at rest, skinning has {skinned} (at most {allowed})",
+            f"{refined} more crossing triangle pairs than at rest, skinning has {skinned} (at most {allowed}){worst}",
             blocking=False,
         ),
     )
