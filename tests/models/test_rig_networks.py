@@ -12,7 +12,7 @@ from studio_pipeline.models.rig.sampling import draw_skeletons
 from studio_pipeline.models.rig.skeleton import KIND, SkeletonConfig, SkeletonNet, load_skeleton_net
 from studio_pipeline.models.rig.skin import SkinConfig, SkinNet, load_skin_net
 from studio_pipeline.models.rig.skinning import network_weights
-from studio_pipeline.models.rig.tokens import FIRST_CLASS, Grammar, encode, slots_of
+from studio_pipeline.models.rig.tokens import FIRST_CLASS, Grammar, decode, slots_of
 from studio_pipeline.schema.errors import InputError
 
 TINY = SkeletonConfig(plans=("biped", "fish"), width=32, heads=2, encoder_layers=1, decoder_layers=2, latents=24)
@@ -72,20 +72,33 @@ def test_chosen_points_are_spread(ball):
     assert torch.pdist(far).min() > 3.0 * torch.pdist(some).min()
 
 
-def test_a_skeleton_that_is_drawn_is_a_tree_and_as_likely_as_said(net, ball):
-    drawn = draw_skeletons(net, ball.points, ball.normals, temperatures=(0.0, 1.0, 1.0), seed=5, most=12)
-    assert drawn
-    for one in drawn:
-        parents = one.skeleton.parents.tolist()
-        assert parents[0] == -1 and all(0 <= p < k for k, p in enumerate(parents[1:], start=1))
-        tokens = encode(one.skeleton)
-        assert one.likelihood == pytest.approx(likelihood(net, ball, tokens, most=12), abs=1e-4)
-    again = draw_skeletons(net, ball.points, ball.normals, temperatures=(0.0, 1.0, 1.0), seed=5, most=12)
-    assert all(np.array_equal(a.skeleton.joints, b.skeleton.joints) for a, b in zip(drawn, again, strict=True))
+def test_skeletons_that_are_drawn_are_trees_and_as_likely_as_said(net, ball):
+    shapes = [ball, ball.mirrored(), cloud_of(*flat_box(), 2000, seed=2)]
+
+    def draw():
+        clouds = [(shape.points, shape.normals) for shape in shapes]
+        return draw_skeletons(net, clouds, temperatures=(0.0, 1.0, 1.0), seed=5, most=12)
+
+    drawn = draw()
+    assert len(drawn) == 3 and all(drawn)
+    for shape, found in zip(shapes, drawn, strict=True):
+        for one in found:
+            parents = one.skeleton.parents.tolist()
+            assert parents[0] == -1 and all(0 <= p < k for k, p in enumerate(parents[1:], start=1))
+            told = decode(one.tokens, plans=2)
+            np.testing.assert_array_equal(told.joints, one.skeleton.joints)
+            assert one.likelihood == pytest.approx(likelihood(net, shape, one.tokens, most=12), abs=1e-4)
+    for first, second in zip(drawn, draw(), strict=True):
+        assert all(np.array_equal(a.skeleton.joints, b.skeleton.joints) for a, b in zip(first, second, strict=True))
+
+
+def flat_box() -> tuple[np.ndarray, np.ndarray]:
+    mesh = trimesh.creation.box((1.0, 0.2, 0.6))
+    return np.asarray(mesh.vertices), np.asarray(mesh.faces)
 
 
 def likelihood(net: SkeletonNet, cloud, tokens: np.ndarray, *, most: int) -> float:
-    """Of a whole sequence at once, no cache, no steps; children's order is the encoder's."""
+    """Of a whole sequence at once, no cache, no steps."""
     with torch.no_grad():
         told = torch.from_numpy(tokens)[None], torch.from_numpy(slots_of(tokens))[None]
         logits = net(torch.from_numpy(cloud.points)[None], torch.from_numpy(cloud.normals)[None], *told)[0][0].double()
@@ -100,8 +113,8 @@ def likelihood(net: SkeletonNet, cloud, tokens: np.ndarray, *, most: int) -> flo
 
 def test_a_body_plan_can_be_prescribed(net, ball):
     for plan in (0, 1):
-        drawn = draw_skeletons(net, ball.points, ball.normals, temperatures=(0.0,), seed=0, plan=plan, most=6)
-        assert drawn[0].skeleton.plan == plan
+        drawn = draw_skeletons(net, [(ball.points, ball.normals)], temperatures=(0.0,), seed=0, plan=plan, most=6)
+        assert drawn[0][0].skeleton.plan == plan
 
 
 def test_later_tokens_change_nothing_before_them(net, ball):
@@ -135,7 +148,8 @@ def test_weights_come_back_as_they_were_written(net, tmp_path, ball):
     back = load_skeleton_net(path)
     assert back.config == TINY and read_weights(path)[1]["kind"] == KIND
     drawn, again = (
-        draw_skeletons(one, ball.points, ball.normals, temperatures=(0.0,), seed=0, most=8) for one in (net, back)
+        draw_skeletons(one, [(ball.points, ball.normals)], temperatures=(0.0,), seed=0, most=8)[0]
+        for one in (net, back)
     )
     assert np.array_equal(drawn[0].skeleton.joints, again[0].skeleton.joints)
 

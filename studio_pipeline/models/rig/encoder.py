@@ -38,9 +38,9 @@ class Seen:
     centres: Tensor  # [B, M, 3] of the medial balls that touch the surface there
     votes: Tensor  # [B, M, 9] where the joint that moves the surface there, its parent and its bone's end are thought
 
-    def expand(self, count: int) -> Seen:
-        """The same shape, ``count`` times."""
-        return Seen(*(value.expand(count, *value.shape[1:]) for value in vars(self).values()))
+    def repeat(self, count: int) -> Seen:
+        """Every shape ``count`` times, one after the other."""
+        return Seen(*(value.repeat_interleave(count, dim=0) for value in vars(self).values()))
 
 
 class ShapeEncoder(nn.Module):

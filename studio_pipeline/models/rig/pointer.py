@@ -108,7 +108,7 @@ class Pointer(nn.Module):
 
         Args:
             x: [B, L, d] of the decoder.
-            memory: What `remember` gave.
+            memory: What `remember` gave; the bells may be those of S shapes, for B / S rows of each in turn.
             apart: [B, 8, L, M], see `gaps`.
             axis: [B, L], see `next_axis`.
 
@@ -122,6 +122,8 @@ class Pointer(nn.Module):
         scores = scores - 0.5 * torch.einsum("blk,bklm->blm", sharp, apart)[:, None]
         share = scores.permute(0, 2, 1, 3).flatten(2).softmax(-1).to(bells.dtype)  # [B, L, kinds * M]
         told = scores.new_zeros(*share.shape[:2], BINS)
+        by_shape = share.reshape(len(bells), -1, share.shape[-1])
         for coordinate in range(3):
-            told = torch.where((axis == coordinate)[..., None], (share @ bells[:, coordinate]).float(), told)
+            found = (by_shape @ bells[:, coordinate]).view_as(told).float()
+            told = torch.where((axis == coordinate)[..., None], found, told)
         return (told + _FLOOR).log()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,37 +23,42 @@ class Drawn:
     """One skeleton and how sure the network was of it."""
 
     skeleton: Skeleton
+    tokens: np.ndarray  # [L] int64, as they were drawn
     likelihood: float  # mean log-probability of its tokens, among the legal ones, at temperature one
 
 
 @torch.no_grad()
 def draw_skeletons(
     net: SkeletonNet,
-    points: np.ndarray,
-    normals: np.ndarray,
+    clouds: Sequence[tuple[np.ndarray, np.ndarray]],
     *,
     temperatures: tuple[float, ...],
     seed: int,
     plan: int | None = None,
     most: int = 64,
-) -> list[Drawn]:
-    """Draw one skeleton for every temperature; zero takes the likeliest token each time.
+) -> list[list[Drawn]]:
+    """Draw skeletons of several shapes at once, one for every temperature; zero takes the likeliest token each time.
 
     Args:
         net: The trained network.
-        points: [N, 3] on the surface, in [-1, 1].
-        normals: [N, 3] outward.
+        clouds: Of each shape points on the surface [N, 3], in [-1, 1], and normals [N, 3] outward; N is the same.
         temperatures: Of the draws.
         seed: The same seed gives the same skeletons.
         plan: Number of the body plan when it is known.
         most: Joints, at most.
+
+    Returns:
+        For every shape those that were finished, in the order of the temperatures.
     """
     device = next(net.parameters()).device
-    rng = np.random.default_rng(seed)
-    count, plans = len(temperatures), len(net.config.plans)
-    cloud = [torch.as_tensor(values, dtype=torch.float32, device=device)[None] for values in (points, normals)]
-    memory = net.look(*cloud).expand(count)
-    grammars = [Grammar(plans=plans, most=most, plan=plan) for _ in temperatures]
+    warmth = temperatures * len(clouds)
+    count, plans = len(warmth), len(net.config.plans)
+    points, normals = (
+        torch.as_tensor(np.stack(values), dtype=torch.float32, device=device) for values in zip(*clouds, strict=True)
+    )
+    memory = net.look(points, normals).repeat(len(temperatures))
+    draws = [np.random.default_rng([seed, row]) for row in range(count)]
+    grammars = [Grammar(plans=plans, most=most, plan=plan) for _ in warmth]
     tokens = np.full((count, net.config.longest), PAD, dtype=np.int64)
     tokens[:, 0] = BEGIN
     for grammar in grammars:
@@ -67,16 +73,24 @@ def draw_skeletons(
             if place > net.config.longest - _ROOM - 2 and legal[END]:
                 legal[:] = False
                 legal[END] = True
-            token, share = _choose(logits[row], legal, temperatures[row], rng)
+            token, share = _choose(logits[row], legal, warmth[row], draws[row])
             said[row] += share
             tokens[row, place + 1] = token
             grammar.feed(token)
         if all(grammar.done for grammar in grammars):
             break
+    each = len(temperatures)
     return [
-        Drawn(skeleton=grammar.skeleton(), likelihood=float(total / (len(grammar.slots) - 1)))
-        for grammar, total in zip(grammars, said, strict=True)
-        if grammar.done
+        [
+            Drawn(
+                skeleton=grammars[row].skeleton(),
+                tokens=tokens[row, : len(grammars[row].slots)],
+                likelihood=float(said[row] / (len(grammars[row].slots) - 1)),
+            )
+            for row in range(start, start + each)
+            if grammars[row].done
+        ]
+        for start in range(0, count, each)
     ]
 
 

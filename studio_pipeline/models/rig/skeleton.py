@@ -123,11 +123,11 @@ class Memory:
     read: list[tuple[Tensor, Tensor]]  # keys and values, for each block
     pointed: tuple[Tensor, Tensor]  # see `Pointer.remember`
 
-    def expand(self, count: int) -> Memory:
-        """One shape, ``count`` times."""
-        many = [(keys.expand(count, -1, -1, -1), values.expand(count, -1, -1, -1)) for keys, values in self.read]
+    def repeat(self, count: int) -> Memory:
+        """Every shape ``count`` times, one after the other; what is pointed at is shared."""
+        many = [(k.repeat_interleave(count, dim=0), v.repeat_interleave(count, dim=0)) for k, v in self.read]
         keys, bells = self.pointed
-        return Memory(self.seen.expand(count), many, (keys.expand(count, -1, -1, -1), bells.expand(count, -1, -1, -1)))
+        return Memory(self.seen.repeat(count), many, (keys.repeat_interleave(count, dim=0), bells))
 
 
 def _nearness(seen: Seen, at: Whereabouts, apart: Tensor, heads: int) -> Nearness:

@@ -136,17 +136,26 @@ def _drawn(cloud: Cloud, settings: NetworkSettings, seed: int) -> list[Candidate
 
     net = _network(load_skeleton_net, weights_files(settings)[0])
     plan = _plan(settings, net.config.plans)
-    candidates = []
-    for flip, count in ((False, (settings.candidates + 1) // 2), (True, settings.candidates // 2)):
-        seen = cloud.mirrored() if flip else cloud
-        warmth = (0.0, *([_WARMTH] * (count - 1)))[:count]
-        if not count:
-            continue
-        for drawn in draw_skeletons(
-            net, seen.points, seen.normals, temperatures=warmth, seed=seed, plan=plan, most=settings.max_joints
-        ):
-            joints = drawn.skeleton.joints * np.array([-1.0 if flip else 1.0, 1.0, 1.0])
-            candidates.append(Candidate(joints=joints, parents=drawn.skeleton.parents, likelihood=drawn.likelihood))
+    flips = (False, True)[: settings.candidates]
+    views = [cloud.mirrored() if flip else cloud for flip in flips]
+    warmth = (0.0, *([_WARMTH] * (-(-settings.candidates // len(flips)) - 1)))
+    drawn = draw_skeletons(
+        net,
+        [(view.points, view.normals) for view in views],
+        temperatures=warmth,
+        seed=seed,
+        plan=plan,
+        most=settings.max_joints,
+    )
+    candidates = [
+        Candidate(
+            joints=one.skeleton.joints * np.array([-1.0 if flip else 1.0, 1.0, 1.0]),
+            parents=one.skeleton.parents,
+            likelihood=one.likelihood,
+        )
+        for flip, found in zip(flips, drawn, strict=True)
+        for one in found
+    ]
     if not candidates:
         raise InputError("no skeleton was finished", where="stages.rig", do="raise rig.candidates or use geometric")
     return candidates

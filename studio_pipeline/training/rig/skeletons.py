@@ -77,7 +77,7 @@ class SkeletonTraining(Training):
             logits, _ = self.net(batch.points, batch.normals, batch.tokens, batch.slots)
             losses.append(float(token_loss(logits, batch.tokens, blur=0.0)[1]))
         for seen in self.held[:_WRITTEN]:
-            for drawn in draw_skeletons(self.net, seen.points, seen.normals, temperatures=(0.0,), seed=0):
+            for drawn in draw_skeletons(self.net, [(seen.points, seen.normals)], temperatures=(0.0,), seed=0)[0]:
                 apart.append(_chamfer(drawn.skeleton.joints, seen.joints))
         return {
             "held_out_loss": float(np.mean(losses)),
