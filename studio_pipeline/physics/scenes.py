@@ -54,12 +54,13 @@ def _bar_weights(joints: int, points: np.ndarray) -> np.ndarray:
     return weights / weights.sum(1, keepdims=True)
 
 
-def bar_solid(cells: int, joints: int = 4, *, core: float = 0.07) -> Solid:
+def bar_solid(cells: int, joints: int = 4, *, along: int | None = None, core: float = 0.07) -> Solid:
     """A bar 0.25 x 1 x 0.25 m about the y axis; tets within ``core`` [m] of the axis belong to the bones.
 
-    Its surface is the bar's own boundary, as `bar_character` gives it.
+    ``cells`` cubes lie across it and ``along`` (four times as many unless given) along it, six tetrahedra each. Its
+    surface is the bar's own boundary, as `bar_character` gives it.
     """
-    vertices, tets = box((cells, 4 * cells, cells), (0.25, 1.0, 0.25))
+    vertices, tets = box((cells, along or 4 * cells, cells), (0.25, 1.0, 0.25))
     vertices = vertices - [0.125, 0.0, 0.125]
     centres = vertices[tets].mean(1)
     bone = np.clip((centres[:, 1] * joints).astype(np.int32), 0, joints - 1)

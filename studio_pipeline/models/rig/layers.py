@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 __all__ = ["Attention", "Block", "Cache", "Nearness", "SpatialAttention", "fourier"]
 
-Cache = dict[str, Tensor]  # keys and values of the places decoded so far, one for every block
 _FADE = 0.7  # each octave is this much weaker than the one below: what is near is alike
 _REACH = (0.08, 0.16, 0.32, 0.64)  # how far heads look at first, in turn; half the box's side is 1
 
@@ -20,6 +19,31 @@ def fourier(values: Tensor, octaves: int) -> Tensor:
     order = torch.arange(octaves, device=values.device, dtype=values.dtype)
     angles = values[..., None] * ((math.pi / 2.0) * 2.0**order)
     return (torch.cat([angles.sin(), angles.cos()], dim=-1) * (_FADE**order).repeat(2)).flatten(-2)
+
+
+class Cache:
+    """Keys and values of the places that one block has decoded so far, in room that is made once.
+
+    Args:
+        longest: Places, at most.
+    """
+
+    def __init__(self, longest: int) -> None:
+        self.longest, self.length = longest, 0
+        self.room: tuple[Tensor, Tensor] | None = None
+
+    def join(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Keep those of one more place, each [B, heads, 1, c]; returns those of all. [B, heads, L, c]"""
+        if self.room is None:
+            batch, heads, _, channels = keys.shape
+            self.room = (
+                keys.new_empty(batch, heads, self.longest, channels),
+                keys.new_empty(batch, heads, self.longest, channels),
+            )
+        self.length += 1
+        for room, value in zip(self.room, (keys, values), strict=True):
+            room[:, :, self.length - 1] = value[:, :, 0]
+        return self.room[0][:, :, : self.length], self.room[1][:, :, : self.length]
 
 
 class Attention(nn.Module):
@@ -130,9 +154,7 @@ class Block(nn.Module):
         normed = self.own_norm(x)
         keys, values = self.own.remember(normed)
         if cache is not None:
-            if cache:
-                keys, values = torch.cat([cache["keys"], keys], dim=2), torch.cat([cache["values"], values], dim=2)
-            cache["keys"], cache["values"] = keys, values
+            keys, values = cache.join(keys, values)
         if isinstance(self.own, SpatialAttention):
             assert own is not None, "attention in space needs places"
             x = x + self.own.look(normed, keys, values, own)

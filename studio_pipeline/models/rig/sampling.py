@@ -63,7 +63,7 @@ def draw_skeletons(
     tokens[:, 0] = BEGIN
     for grammar in grammars:
         grammar.feed(BEGIN)
-    said, caches = np.zeros(count), [Cache() for _ in net.blocks]
+    said, caches = np.zeros(count), [Cache(net.config.longest) for _ in net.blocks]
     for place in range(net.config.longest - 1):
         logits = _next(net, tokens[:, : place + 1], grammars, memory, caches)
         for row, grammar in enumerate(grammars):
