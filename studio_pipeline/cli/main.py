@@ -12,6 +12,7 @@ import typer
 
 from studio_pipeline import __version__
 from studio_pipeline.cli.evaluate import evaluate_app
+from studio_pipeline.cli.evaluate_refine import evaluate_refine
 from studio_pipeline.cli.evaluate_rig import evaluate_rig
 from studio_pipeline.cli.override import override, unpin
 from studio_pipeline.cli.retarget import retarget
@@ -31,6 +32,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 evaluate_app.command("rig")(evaluate_rig)
+evaluate_app.command("refine")(evaluate_refine)
 app.add_typer(evaluate_app)
 app.add_typer(train_app)
 for _command in (rig, override, unpin):

@@ -11,13 +11,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from studio_pipeline.schema.errors import InputError
-from studio_pipeline.schema.records import Character, Rig
+from studio_pipeline.schema.records import Character, Motion, Rig
 
-__all__ = ["KINDS", "Case", "Subject", "find_cases", "kind_of_clip", "open_subject", "parse_case"]
+if TYPE_CHECKING:
+    from studio_pipeline.stages.takes.acting import Acted
+
+__all__ = ["KINDS", "Case", "Subject", "find_cases", "kind_of_clip", "open_subject", "parse_case", "true_motion"]
 
 KINDS: dict[str, tuple[str, ...]] = {
     # In this order a name with words of two kinds is of the first: "Run_swordAttack" attacks, "Gallop_Jump" jumps.
@@ -141,7 +145,8 @@ def open_subject(case: Case, *, frames: int, fps: Fraction) -> Subject:
     character, rig = loaded.character, loaded.own_rig
     if case.played:
         rig = rig or _geometric(character)
-        vertices = _play(character, rig, case.clip.removeprefix(PREFIX), frames, fps)
+        acted = _play(character, rig, case.clip.removeprefix(PREFIX), frames, fps)
+        vertices = np.concatenate([character.vertices[None], acted.vertices[1:]]).astype(np.float32)
     else:
         vertices = protocol_vertices(case.path, case.clip, frames=frames, fps=float(fps))
     if not np.isfinite(vertices).all():
@@ -152,22 +157,41 @@ def open_subject(case: Case, *, frames: int, fps: Fraction) -> Subject:
     return Subject(character, rig, loaded.own_rig is not None, vertices)
 
 
+def true_motion(case: Case, subject: Subject, *, frames: int, fps: Fraction) -> Motion:
+    """What the joints of a subject's rig do in its case; index 0 rests.
+
+    Raises:
+        InputError: The file has no rig.
+    """
+    if subject.rig is None:
+        raise InputError("has no rig of its own", where=case.path)
+    if case.played:
+        motion = _play(subject.character, subject.rig, case.clip.removeprefix(PREFIX), frames, fps).motion
+        rotations, translations = motion.rotations.copy(), motion.translations.copy()
+        rotations[0], translations[0] = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0), 0.0
+    else:
+        from studio_pipeline.stages.character.plate import protocol_joints
+
+        joints = protocol_joints(case.path, case.clip, frames=frames, fps=float(fps))
+        rotations, translations = joints.rotations, joints.translations
+    return Motion(rotations=rotations, translations=translations, fps=fps, first_frame=1001)
+
+
 def _geometric(character: Character) -> Rig:
     from studio_pipeline.stages.rig.geometric import build_rig
 
     return build_rig(character.vertices, character.faces)[0]
 
 
-def _play(character: Character, rig: Rig, performance: str, frames: int, fps: Fraction) -> np.ndarray:
-    """A performance by previz, which starts at rest and eases in by itself. [T, V, 3]"""
+def _play(character: Character, rig: Rig, performance: str, frames: int, fps: Fraction) -> Acted:
+    """A performance by previz, which eases in by itself."""
     from studio_pipeline.evaluation.framing import motion_camera
     from studio_pipeline.schema.directives import Directives, DirectiveValue
     from studio_pipeline.stages.takes.acting import act
 
     asked = DirectiveValue(field="motion.performance", value=performance, origin="artist")
     camera = motion_camera(np.repeat(character.vertices[None], frames, axis=0), size=64)
-    acted = act(
+    return act(
         rig, character.vertices, camera, Directives(taxonomy="1.0", motion=(asked,)), fps=fps, frame_count=frames,
         first_frame=0, seed=1, keep_in_frame=False,
     )  # fmt: skip
-    return np.concatenate([character.vertices[None], acted.vertices[1:]]).astype(np.float32)

@@ -21,7 +21,7 @@ from studio_pipeline.evaluation.scores import Judge, track_errors
 from studio_pipeline.evaluation.shots import Filmed, film_shot
 from studio_pipeline.geometry.skinning import pose_vertices, skinning_transforms
 from studio_pipeline.schema.errors import InputError, StudioError, one_line
-from studio_pipeline.schema.records import Observations, Rig
+from studio_pipeline.schema.records import Motion, Observations, Rig
 
 __all__ = ["TERMS", "Trial", "Work", "cached", "lift_plate", "run_work"]
 
@@ -235,6 +235,7 @@ class Lifted:
     pictures: np.ndarray  # [T, H, W, 3] uint8, the lift over the clip's background
     seconds: dict[str, float]  # wall clock of both stages, processor time of both together
     depth_error: float | None  # median |depth - truth| of the solved depth, of the rest diagonal
+    motion: Motion | None = None  # of the joints
 
 
 def lift_plate(subject: Subject, rig: Rig, filmed: Filmed, trial: Trial, seed: int) -> Lifted:
@@ -265,6 +266,7 @@ def lift_plate(subject: Subject, rig: Rig, filmed: Filmed, trial: Trial, seed: i
         pictures=result.pictures,
         seconds={"observations": middle - start, "lift": end - middle, "processor": spent},
         depth_error=_depth_error(observations, filmed.plate.depth, character.diagonal),
+        motion=result.motion,
     )
 
 

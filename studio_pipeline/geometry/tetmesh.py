@@ -80,6 +80,7 @@ def embed_points(
         rows = np.arange(len(best))
         carrier[part], worst[part] = near[part][rows, best], least[rows, best]
     unsure = np.flatnonzero(worst < -1e-9)
+    unsure = unsure[_inside(vertices, tets, points[unsure])]  # the others lie outside of all of them
     for start in range(0, len(unsure), _CHUNK):
         part = unsure[start : start + _CHUNK]
         least = barycentrics(vertices, tets[None], points[part, None]).min(-1)
@@ -90,6 +91,18 @@ def embed_points(
     if len(outside):
         carrier[outside], distance[outside] = _nearest(vertices, tets, points[outside])
     return carrier, barycentrics(vertices, tets[carrier], points), distance
+
+
+def _inside(vertices: np.ndarray, tets: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Which points [N, 3] may lie in a tetrahedron, by the winding number of the boundary. [N] bool"""
+    import igl
+
+    if len(points) == 0:
+        return np.zeros(0, dtype=bool)
+    faces = np.ascontiguousarray(boundary_faces(tets)[0], dtype=np.int64)
+    # A quarter, not a half: close to the boundary the fast winding number is off a little.
+    number = igl.fast_winding_number(np.ascontiguousarray(vertices, dtype=np.float64), faces, points)
+    return np.asarray(number).ravel() > 0.25
 
 
 def _nearest(vertices: np.ndarray, tets: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -63,3 +63,18 @@ def test_pieces_and_unused_vertices() -> None:
 def test_barycentrics_sum_to_one() -> None:
     shares = barycentrics(CUBE, cube(), np.full((5, 3), 0.4))
     assert np.allclose(shares.sum(-1), 1.0)
+
+
+def test_embedding_agrees_with_trying_every_tetrahedron() -> None:
+    rng = np.random.default_rng(4)
+    vertices, tets = (
+        np.vstack([CUBE, CUBE + np.array([1.0, 0, 0]), CUBE + np.array([0, 1.0, 0])]),
+        np.vstack([cube(), cube() + 8, cube() + 16]),
+    )
+    points = rng.uniform(-0.2, 2.2, (400, 3))
+    everywhere = barycentrics(vertices, tets[None], points[:, None]).min(-1)
+    inside = everywhere.max(1) > 1e-9
+    assert 0.1 < inside.mean() < 0.9
+    carrier, shares, distance = embed_points(vertices, tets, points)
+    assert ((distance > 0) == ~inside).all()
+    assert (shares[inside].min(1) > 0).all() and (everywhere[np.arange(400), carrier][inside] > 0).all()

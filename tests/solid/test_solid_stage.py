@@ -184,3 +184,32 @@ def test_a_crash_is_one_clear_line(monkeypatch) -> None:
     ball = trimesh.creation.icosphere(1, 0.3)
     with pytest.raises(InputError, match="ended with code 1 out of luck"):
         meshing.tetrahedralise(ball.vertices, ball.faces, SolidSettings(attempts=1))
+
+
+def test_a_fine_surface_is_thinned_and_stays_closed() -> None:
+    from studio_pipeline.stages.solid.ftetwild import _FACES, _thinned
+
+    ball = trimesh.creation.icosphere(5, 0.5)
+    points, faces = _thinned(ball.vertices, ball.faces)
+    thin = trimesh.Trimesh(points, faces, process=False)
+    assert len(ball.faces) > _FACES >= len(faces) and thin.is_watertight
+    assert thin.volume == pytest.approx(ball.volume, rel=1e-3)
+    few = trimesh.creation.icosphere(2, 0.5)
+    assert _thinned(few.vertices, few.faces)[1] is few.faces
+
+
+def test_bones_let_go_where_they_meet() -> None:
+    from studio_pipeline.physics.scenes import bar_solid
+    from studio_pipeline.stages.solid.binding import bind_tets
+
+    solid = bar_solid(4, 2)  # 1 m up the y axis, half as wide as long bones are: two of them meet in the middle
+    heads, tails = np.array([[0.0, 0, 0], [0, 0.5, 0]]), np.array([[0.0, 0.5, 0], [0, 1, 0]])
+    weights = np.zeros((len(solid.vertices), 2))
+    weights[:, 1] = solid.vertices[:, 1] > 0.5
+    weights[:, 0] = 1.0 - weights[:, 1]
+    for parents, held in (([-1, 0], False), ([-1, -1], True)):
+        joints = bind_tets(solid.vertices.astype(float), solid.tets, weights, heads, tails, np.array(parents))
+        height = solid.vertices[solid.tets].mean(1)[:, 1]
+        assert (joints[np.abs(height - 0.25) < 0.05] == 0).any() and (joints[np.abs(height - 0.75) < 0.05] == 1).any()
+        assert (joints[np.abs(height - 0.1) < 0.04] == 0).any()  # the root's own end is held
+        assert (joints[np.abs(height - 0.5) < 0.07] >= 0).any() == held

@@ -24,6 +24,7 @@ __all__ = [
     "AnimationInfo",
     "JointMotion",
     "animations",
+    "joint_motion",
     "open_animated",
     "sample_animation",
     "sample_joints",
@@ -165,12 +166,20 @@ def sample_joints(path: Path, name: str, times: np.ndarray, *, height_m: float |
         InputError: The file has no rig.
     """
     opened = open_animated(path, height_m=height_m)
+    return joint_motion(opened, opened.locals(opened.clip(name), times))
+
+
+def joint_motion(opened: Animated, state: Locals) -> JointMotion:
+    """Local transforms over time as rigid motion of the file's own rig.
+
+    Raises:
+        InputError: The file has no rig.
+    """
     plan = plan_rig(opened.model)
     if plan is None:
         raise InputError("has no rig of its own", where=opened.path, do="choose a rigged file")
     rest_vertices = opened.rest * opened.scale
     rig = build_rig(opened.model, plan, rest_vertices, opened.scale)
-    state = opened.locals(opened.clip(name), times)
     worlds = opened.worlds(state)
     still = opened.model.world()
     posed = np.repeat(rig.rest_world[None], len(worlds), axis=0)

@@ -9,9 +9,9 @@ import numpy as np
 from studio_pipeline.geometry.gltf import Clip, read_clip_names
 from studio_pipeline.geometry.gltf.samplers import slerp
 from studio_pipeline.schema.errors import InputError
-from studio_pipeline.stages.character.animation import Animated, Locals, open_animated
+from studio_pipeline.stages.character.animation import Animated, JointMotion, Locals, joint_motion, open_animated
 
-__all__ = ["EASE_FRAMES", "protocol_vertices"]
+__all__ = ["EASE_FRAMES", "protocol_joints", "protocol_vertices"]
 
 EASE_FRAMES = 6  # indices 1 to 6 ease from the rest pose into the clip
 
@@ -41,14 +41,36 @@ def protocol_vertices(
         InputError: The file has no such animation, or none that moves.
     """
     opened = open_animated(path, height_m=height_m)
+    eased, played = _states(opened, clip_name, frames, fps)
+    return np.concatenate([opened.vertices(eased), opened.vertices(played)])[:frames]
+
+
+def protocol_joints(
+    path: Path, clip_name: str | None = None, frames: int = 24, fps: float = 24.0, height_m: float | None = None
+) -> JointMotion:
+    """What `protocol_vertices` plays, as rigid motion of the file's own rig.
+
+    Raises:
+        InputError: As `protocol_vertices`, or the file has no rig.
+    """
+    opened = open_animated(path, height_m=height_m)
+    eased, played = (joint_motion(opened, state) for state in _states(opened, clip_name, frames, fps))
+    return JointMotion(
+        rotations=np.concatenate([eased.rotations, played.rotations])[:frames],
+        translations=np.concatenate([eased.translations, played.translations])[:frames],
+        rig=eased.rig,
+        residual_m=max(eased.residual_m, played.residual_m),
+    )
+
+
+def _states(opened: Animated, clip_name: str | None, frames: int, fps: float) -> tuple[Locals, Locals]:
+    """Local transforms of the eased part, index 0 included, and of the liveliest stretch after it."""
     clip = opened.clip(clip_name) if clip_name is not None else _first_moving(opened)
     playing = max(frames - EASE_FRAMES - 1, 1)
     times = _liveliest(opened, clip, playing, fps)
-    played = opened.vertices(opened.locals(clip, times))
     start = opened.locals(clip, times[:1])
     ease = np.arange(EASE_FRAMES + 1) / (EASE_FRAMES + 1.0)
-    eased = opened.vertices(blend(opened.rest_locals(1), start, ease * ease * (3.0 - 2.0 * ease)))
-    return np.concatenate([eased, played])[:frames]
+    return blend(opened.rest_locals(1), start, ease * ease * (3.0 - 2.0 * ease)), opened.locals(clip, times)
 
 
 def _first_moving(opened: Animated) -> Clip:

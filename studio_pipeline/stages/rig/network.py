@@ -7,6 +7,7 @@ second network ties the surface to the bones. Both were trained by this project,
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,7 +31,7 @@ from studio_pipeline.stages.rig.settings import NetworkSettings
 if TYPE_CHECKING:
     from studio_pipeline.models.rig.clouds import Cloud
 
-__all__ = ["build_rig", "run", "skin", "weights_files"]
+__all__ = ["Proposal", "build_rig", "propose", "rig_of", "run", "skin", "weights_files"]
 
 _POINTS = 1024  # as in training
 _SURFACE = 4096  # points over which distances along the body are taken
@@ -68,27 +69,61 @@ def build_rig(
     Raises:
         InputError: The mesh has no area, or the weights are missing or of another network.
     """
+    settings = settings or NetworkSettings()
+    proposal = propose(vertices, faces, settings, seed=seed)
+    return rig_of(proposal, vertices, faces, settings), proposal.judge.plane is not None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proposal:
+    """The best skeleton that the network drew of a mesh."""
+
+    skeleton: Candidate
+    judge: Judge  # who found it the best
+    cloud: Cloud  # the mesh as the network saw it
+
+    @property
+    def joints(self) -> np.ndarray:
+        """[J, 3] float64, in the mesh's unit."""
+        return self.cloud.to_mesh(self.skeleton.joints)
+
+
+def propose(vertices: np.ndarray, faces: np.ndarray, settings: NetworkSettings, *, seed: int = 0) -> Proposal:
+    """Draw skeletons of a mesh and choose one.
+
+    Args:
+        vertices: Positions [V, 3], any unit, Y up.
+        faces: Triangles [F, 3].
+        settings: See `NetworkSettings`.
+        seed: Of the points that are seen and of the draws.
+
+    Raises:
+        InputError: As `build_rig`.
+    """
     from studio_pipeline.models.rig.clouds import cloud_of
 
-    settings = settings or NetworkSettings()
     try:
         cloud = cloud_of(vertices, faces, _POINTS, seed=seed)
     except ValueError as error:
         raise InputError(str(error), where="stages.rig", do="give a mesh with faces that have an area") from None
     judge = Judge(cloud.from_mesh(vertices), faces, cloud.points, mirrored=settings.symmetry == "auto")
     candidates = [symmetrised(c, judge.plane) for c in _drawn(cloud, settings, seed)]
-    best = joined(max(candidates, key=judge.score))
-    joints = cloud.to_mesh(best.joints)
-    tails = bone_ends(joints, best.parents, vertices)
+    return Proposal(skeleton=joined(max(candidates, key=judge.score)), judge=judge, cloud=cloud)
+
+
+def rig_of(proposal: Proposal, vertices: np.ndarray, faces: np.ndarray, settings: NetworkSettings) -> Rig:
+    """The proposed skeleton with its skin, named."""
+    joints, parents = proposal.joints, proposal.skeleton.parents
+    tails = bone_ends(joints, parents, vertices)
     rig = Rig(
         names=tuple(f"joint_{index}" for index in range(len(joints))),
-        parents=best.parents,
+        parents=parents,
         rest_world=bone_frames(joints, tails),
         tails=tails.astype(np.float32),
-        weights=skin(vertices, faces, joints, tails, best.parents, settings),
+        weights=skin(vertices, faces, joints, tails, parents, settings),
         backend="network",
     )
-    return named(rig, vertices), judge.plane is not None
+    return named(rig, vertices)
 
 
 def skin(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 from scipy.sparse.linalg import splu
+from scipy.spatial import cKDTree
 
 from studio_pipeline.geometry.tetmesh import boundary_faces, pieces
 from studio_pipeline.geometry.voxels import winding_inside
@@ -12,6 +13,7 @@ from studio_pipeline.geometry.voxels import winding_inside
 __all__ = ["bind_tets", "carry_weights", "nearest_on_segments"]
 
 _CORE = 0.45  # of the local radius: tetrahedra closer to their bone than this are held by it
+_RELEASE = (1.25, 0.2)  # of the local radius, of the bone's length: so far from where it meets another it holds nothing
 _OWNS = 0.05  # a joint whose largest weight is below this holds nothing
 
 
@@ -70,12 +72,19 @@ def _triangle_shares(corners: np.ndarray, foot: np.ndarray, gap: np.ndarray) -> 
 
 
 def bind_tets(
-    vertices: np.ndarray, tets: np.ndarray, weights: np.ndarray, heads: np.ndarray, tails: np.ndarray
+    vertices: np.ndarray,
+    tets: np.ndarray,
+    weights: np.ndarray,
+    heads: np.ndarray,
+    tails: np.ndarray,
+    parents: np.ndarray,
 ) -> np.ndarray:
     """Which joint holds each tetrahedron; -1 where the flesh moves freely.
 
     A joint holds the tetrahedra around its bone, nearer than `_CORE` of the room there is, where its weight
-    is the largest. Every joint that owns weight holds one at least where it can, and so does every separate piece.
+    is the largest. Near the place where bones meet they hold nothing (`_RELEASE`): between two cores that turn
+    against each other an elbow would lose its volume. Every joint that owns weight holds one tetrahedron at least
+    where it can, and so does every separate piece.
 
     Args:
         vertices: Solid [P, 3].
@@ -83,12 +92,17 @@ def bind_tets(
         weights: Weights at the solid's vertices [P, J].
         heads: Heads of the bones [J, 3].
         tails: Tails of the bones [J, 3].
+        parents: Parent of each joint, -1 for roots [J].
     """
     share = weights[tets].astype(np.float64).mean(1)
     leader = np.argmax(share, axis=1)
     centres = vertices[tets].mean(1)
     foot, distance = nearest_on_segments(centres, heads[leader], tails[leader])
-    held = np.where(distance <= _CORE * _room(vertices, tets, foot), leader, -1)
+    room = _room(vertices, tets, foot)
+    released = np.minimum(_RELEASE[0] * room, _RELEASE[1] * np.linalg.norm(tails - heads, axis=1)[leader])
+    meets = parents >= 0
+    apart = cKDTree(heads[meets]).query(foot)[0] if meets.any() else np.full(len(foot), np.inf)
+    held = np.where((distance <= _CORE * room) & (apart >= released), leader, -1)
     for joint in np.flatnonzero(weights.max(0) > _OWNS):
         if (held == joint).any():
             continue
