@@ -11,10 +11,11 @@ from studio_pipeline.models.rig.skeleton import SkeletonConfig, SkeletonNet
 from studio_pipeline.models.rig.skin import SkinConfig, SkinNet
 from studio_pipeline.schema.errors import InputError
 from studio_pipeline.schema.records import Rig
+from studio_pipeline.stages.rig import auto, geometric
 from studio_pipeline.stages.rig.checks import is_whole
 from studio_pipeline.stages.rig.network import build_rig
 from studio_pipeline.stages.rig.network import skin as network_skin
-from studio_pipeline.stages.rig.settings import NetworkSettings
+from studio_pipeline.stages.rig.settings import AutoSettings, NetworkSettings
 
 
 @pytest.fixture(scope="module")
@@ -75,3 +76,12 @@ def test_missing_weights_and_unknown_plans_are_told_in_one_line(body, weights, t
     with pytest.raises(InputError, match="biped, fish"):
         made(body, weights, body_plan="dragon")
     assert made(body, weights, body_plan="fish")
+
+
+@pytest.mark.parametrize(("sure", "whose"), [(-20.0, "network"), (0.0, "geometric")])
+def test_auto_takes_the_network_s_rig_where_it_is_sure(body, weights, sure, whose):
+    mesh = np.asarray(body.vertices), np.asarray(body.faces)
+    rig, symmetric, sureness = auto.build_rig(*mesh, AutoSettings(weights=weights, max_joints=8, sure=sure))
+    assert rig.backend == whose and -20.0 < sureness < 0.0 and symmetric
+    alone = made(body, weights)[0] if whose == "network" else geometric.build_rig(*mesh)[0]
+    assert np.array_equal(rig.rest_world, alone.rest_world) and np.array_equal(rig.weights, alone.weights)

@@ -12,7 +12,7 @@ import numpy as np
 from studio_pipeline.schema.errors import InputError
 from studio_pipeline.schema.records import Rig
 
-__all__ = ["BACKENDS", "RigBackend", "choose_backends", "geometric_rig", "network_rig"]
+__all__ = ["BACKENDS", "RigBackend", "auto_rig", "choose_backends", "geometric_rig", "network_rig"]
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,12 @@ BACKENDS: Mapping[str, RigBackend] = {
         skin="studio_pipeline.stages.rig.geometric:skin",
         seconds=15.0,
     ),
+    "auto": RigBackend(
+        rig="studio_pipeline.evaluation.rigs.backends:auto_rig",
+        skin="studio_pipeline.stages.rig.network:skin",
+        seconds=15.0,
+        files="studio_pipeline.stages.rig.network:weights_files",
+    ),
     "network": RigBackend(
         rig="studio_pipeline.evaluation.rigs.backends:network_rig",
         skin="studio_pipeline.stages.rig.network:skin",
@@ -61,6 +67,13 @@ BACKENDS: Mapping[str, RigBackend] = {
 def geometric_rig(vertices: np.ndarray, faces: np.ndarray) -> Rig:
     """The backend `geometric` with its default settings."""
     from studio_pipeline.stages.rig.geometric import build_rig
+
+    return build_rig(vertices, faces)[0]
+
+
+def auto_rig(vertices: np.ndarray, faces: np.ndarray) -> Rig:
+    """The backend `auto` with its default settings."""
+    from studio_pipeline.stages.rig.auto import build_rig
 
     return build_rig(vertices, faces)[0]
 

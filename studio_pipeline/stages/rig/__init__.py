@@ -1,7 +1,8 @@
 """The rig: a skeleton inside the character and the weights that tie its skin to it.
 
 Figures: ``joints``, ``bones_inside_fraction``, ``symmetric``, ``influences_mean``, ``longest_chain``,
-``stress_edge_p99``, ``stress_volume_worst`` and ``stress_volume_change`` (see `stress`).
+``stress_edge_p99``, ``stress_volume_worst`` and ``stress_volume_change`` (see `stress`); of ``auto`` also ``chosen``
+(whose rig it is) and ``network_sureness``.
 Verdicts: ``weights_sum_to_one``, ``joints_inside``, ``tree_connected``, ``no_zero_bones``, ``every_vertex_weighted``,
 ``stress``.
 """
@@ -9,7 +10,13 @@ Verdicts: ``weights_sum_to_one``, ``joints_inside``, ``tree_connected``, ``no_ze
 from __future__ import annotations
 
 from studio_pipeline.stages.base import Backend, Override, Stage
-from studio_pipeline.stages.rig.settings import GeometricSettings, NetworkSettings, ProvidedSettings, UniRigSettings
+from studio_pipeline.stages.rig.settings import (
+    AutoSettings,
+    GeometricSettings,
+    NetworkSettings,
+    ProvidedSettings,
+    UniRigSettings,
+)
 
 __all__ = ["STAGE"]
 
@@ -24,6 +31,12 @@ STAGE = Stage(
             run="studio_pipeline.stages.rig.geometric:run",
             settings=GeometricSettings,
             distributions=("numpy", "scipy", "libigl", "opencv-python-headless", "warp-lang"),
+        ),
+        "auto": Backend(
+            run="studio_pipeline.stages.rig.auto:run",
+            settings=AutoSettings,
+            distributions=("torch", "safetensors", "numpy", "scipy", "libigl", "opencv-python-headless", "warp-lang"),
+            assets=("weights/rig",),
         ),
         "network": Backend(
             run="studio_pipeline.stages.rig.network:run",

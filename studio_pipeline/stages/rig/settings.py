@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from studio_pipeline.stages.base import InputFile, Settings
 
-__all__ = ["GeometricSettings", "NetworkSettings", "ProvidedSettings", "UniRigSettings"]
+__all__ = ["AutoSettings", "GeometricSettings", "NetworkSettings", "ProvidedSettings", "UniRigSettings"]
 
 
 class GeometricSettings(Settings):
@@ -29,6 +29,12 @@ class NetworkSettings(Settings):
     candidates: int = Field(default=8, ge=1, le=64)  # drawn, half of them from the mirror image; the best is taken
     body_plan: str = "auto"  # or a plan that the weights know, to prescribe it: biped, quadruped, fish ...
     max_joints: int = Field(default=64, ge=8, le=120)
+
+
+class AutoSettings(NetworkSettings):
+    """The network's, and when its skeleton is taken."""
+
+    sure: float = Field(default=-1.7, ge=-20.0, le=0.0)  # [nat a token] below it the geometric rigger's rig is taken
 
 
 class ProvidedSettings(Settings):
