@@ -60,7 +60,8 @@ class Body:
         self.energy_scale = float((mu * topology.volumes).sum())
         self.tets = wp.array(topology.tets, dtype=wp.vec4i, device=self.device)
         self.slots = wp.array(topology.slots, dtype=wp.int32, device=self.device)
-        self.rest_inverse = self.upload(topology.rest_inverse, k.mat33)
+        self.rest_inverse = self.upload(topology.rest_inverse, k.mat33)  # of the shapes without stress just now
+        self._unposed = self.upload(topology.rest_inverse, k.mat33)
         self.volume = self.upload(topology.volumes, k.real)
         self.mu, self.lam = self.upload(mu, k.real), self.upload(lam, k.real)
         self.viscosity = self.upload(material.damping * self.youngs_modulus, k.real)
@@ -85,3 +86,16 @@ class Body:
             device=self.device,
         )
         return self._ratio.numpy().astype(np.float64)
+
+    def pose_rest(self, target: wp.array, share: float) -> None:
+        """Let the shapes that are free of stress take on a ``share`` of the stretch that ``target`` [P] shows.
+
+        A tetrahedron that a target stretches beyond `kernels.SLIMMEST` or squeezes below `kernels.LEAST_VOLUME` follows
+        less, and not at all in volume below `kernels.LOST_VOLUME`.
+        """
+        wp.launch(
+            self.kernels.posed_rest,
+            dim=len(self.topology.tets),
+            inputs=[target, self.tets, self._unposed, self.kernels.real(share), self.rest_inverse],
+            device=self.device,
+        )

@@ -39,6 +39,22 @@ class Embedding:
             out[frame] = np.einsum("vk,vka->va", self.shares, posed) + offset
         return out
 
+    def carried(self, positions: np.ndarray, skinned: np.ndarray, surface: np.ndarray) -> np.ndarray:
+        """A skinned surface moved by what the solid adds to its own skinned pose.
+
+        Flesh that is where skinning would have it leaves the surface exactly as skinned, whatever the solid is too
+        coarse for. Derivatives by the positions are those of `surface` (`gradient`).
+
+        Args:
+            positions: The solid's vertices [T, P, 3] [m].
+            skinned: Where skinning alone puts them [T, P, 3] [m].
+            surface: The skinned surface [T, V, 3] [m].
+
+        Returns:
+            [T, V, 3] float32 [m].
+        """
+        return (surface + (self.surface(positions) - self.surface(skinned))).astype(np.float32)
+
     def gradient(self, positions: np.ndarray, by_surface: np.ndarray) -> np.ndarray:
         """A loss's derivatives by the solid's vertices [T, P, 3], of those by the surface [T, V, 3].
 

@@ -20,6 +20,10 @@ from studio_pipeline.physics.friction import friction_functions
 
 __all__ = ["kernels"]
 
+SLIMMEST = wp.constant(0.5)  # stretch that a rest shape takes on, at most; its inverse likewise
+LEAST_VOLUME = wp.constant(0.65)  # volume down to which it follows; its inverse likewise
+LOST_VOLUME = wp.constant(0.4)  # volume from which on down it keeps all of its own; its inverse likewise
+
 
 @cache
 def kernels(name: str) -> SimpleNamespace:
@@ -321,6 +325,39 @@ def kernels(name: str) -> SimpleNamespace:
         out[t] = wp.determinant(deformation(x, tets[t], rest_inverse[t]))
 
     @kernel
+    def posed_rest(
+        target: wp.array(dtype=vec3),
+        tets: wp.array(dtype=wp.vec4i),
+        rest_inverse: wp.array(dtype=mat33),
+        share: real,
+        out: wp.array(dtype=mat33),
+    ):
+        """Rest shapes that have taken on a share of the target's stretch, but for its excess and lost volume."""
+        t = wp.tid()
+        F = deformation(target, tets[t], rest_inverse[t])
+        A = wp.transpose(F) * F
+        off = A - wp.identity(n=3, dtype=real)
+        out[t] = rest_inverse[t]
+        if wp.ddot(off, off) > real(1.0e-8):
+            values, V = eigen(A)
+            stretch = vec3()
+            for i in range(3):
+                stretch[i] = wp.clamp(wp.sqrt(wp.max(values[i], real(0.0))), real(SLIMMEST), real(1.0) / real(SLIMMEST))
+            volume = stretch[0] * stretch[1] * stretch[2]
+            squeezed = wp.min(volume, real(1.0) / volume)
+            kept = volume
+            if squeezed < real(LEAST_VOLUME):
+                reach = real(LEAST_VOLUME) - real(LOST_VOLUME)
+                lost = wp.clamp((squeezed - real(LOST_VOLUME)) / reach, real(0.0), real(1.0))
+                kept = real(1.0) - lost * (real(1.0) - real(LEAST_VOLUME))
+                if volume > real(1.0):
+                    kept = real(1.0) / kept
+            scale = wp.pow(volume / kept, real(1.0 / 3.0))
+            for i in range(3):
+                stretch[i] = wp.pow(stretch[i] / scale, -share)
+            out[t] = rest_inverse[t] * (V * wp.diag(stretch) * wp.transpose(V))
+
+    @kernel
     def invert_diagonal(
         hessian: wp.array(dtype=mat33), diagonal: wp.array(dtype=wp.int32), inverse: wp.array(dtype=mat33)
     ):
@@ -348,6 +385,7 @@ def kernels(name: str) -> SimpleNamespace:
         largest_step=largest_step,
         move=move,
         volume_ratio=volume_ratio,
+        posed_rest=posed_rest,
         invert_diagonal=invert_diagonal,
         linear=linear_kernels(name),
     )

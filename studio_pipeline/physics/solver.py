@@ -29,6 +29,7 @@ class NewtonOptions:
     linear_tolerance: float = 0.03  # loosest relative residual of the linear solves
     gravity: float = 0.0  # [m/s^2] downwards
     ground: float | None = None  # height of the ground plane [m]
+    pose_share: float = 0.0  # of the target's stretch that is free of stress (see `Body.pose_rest`)
     friction: float = 0.0  # Coulomb's coefficient of the ground; 0: it slips freely
     friction_slip: float = 1e-2  # [m/s], below this speed friction sticks: it grows smoothly from 0 to its full force
 
@@ -210,6 +211,8 @@ class StepSolver:
             self._tolerance = min(self._tolerance, SLIP_TOLERANCE * reach)
         for array, values in ((self._previous, x), (self._predicted, predicted), (self._target, target)):
             self._assign(array, values)
+        if self.options.pose_share > 0.0:
+            self.body.pose_rest(self._target, self.options.pose_share)
         # Places of the ground, 1 / h, 1 / h^2 and friction among the recorded arguments.
         for launch, place, value in (
             (self._element_energy, 8, 1.0 / h),

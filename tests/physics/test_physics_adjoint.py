@@ -137,8 +137,9 @@ def test_initial_state() -> None:
     [
         {"options": {"substeps": 2}},
         {"newton": {"gravity": 9.81, "ground": 0.0}, "options": {"preroll": 3}},
+        {"newton": {"pose_share": 1.0}},
     ],
-    ids=["substeps", "gravity, ground and preroll"],
+    ids=["substeps", "gravity, ground and preroll", "rest shapes that follow"],
 )
 def test_other_ways_to_cut_time(others: dict) -> None:
     found = gradients(Scene(**others), False)

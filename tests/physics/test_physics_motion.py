@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from studio_pipeline.geometry.rotations import axis_angle_to_matrix
 from studio_pipeline.physics.body import Material
 from studio_pipeline.physics.scenes import box
 
@@ -92,3 +93,35 @@ def test_steps_never_invert_whatever_pulls(make_solver) -> None:
         edges = np.swapaxes(y[tets[:, 1:]] - y[tets[:, :1]], 1, 2)
         assert np.linalg.det(edges).min() > 0.0
         x, v = y, np.clip((y - x) / H, -5.0, 5.0)
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_flesh_that_takes_on_the_skinned_shape_lies_where_skinning_has_it(make_solver, precision: str) -> None:
+    vertices, tets = box((3, 3, 3), (1.0, 1.0, 1.0))
+    turn = axis_angle_to_matrix(np.array([0.3, -0.8, 0.4]))
+    target = vertices @ (turn @ np.diag([1.3, 0.9, 0.8])).T + [0.2, 0.1, 0.0]  # within what rest shapes take on
+    tolerance = 1e-5 if precision == "float32" else 1e-10
+    for share, off in ((0.0, 0.02), (1.0, 0.0)):
+        solver = make_solver(
+            vertices,
+            tets,
+            attachment=np.full(len(vertices), 10.0),
+            precision=precision,
+            pose_share=share,
+            tolerance=tolerance,
+        )
+        found, report = solver.step(vertices, 0.0 * vertices, 1e4, target, target)
+        assert report.converged
+        gap = np.abs(found - target).max()
+        assert gap > off if off else gap < max(20.0 * tolerance, 1e-6)
+
+
+def test_volume_that_skinning_loses_comes_back(make_solver) -> None:
+    vertices, tets = box((3, 3, 3), (1.0, 1.0, 1.0))
+    target = vertices * [1.0, 0.6, 0.6]  # 0.36 of the volume: lost
+    solver = make_solver(vertices, tets, attachment=np.full(len(vertices), 1.0), pose_share=1.0, tolerance=1e-6)
+    found, report = solver.step(vertices, 0.0 * vertices, 100.0, target, vertices)
+    assert report.converged
+    assert solver.body.topology.volume_ratios(found).mean() == pytest.approx(1.0, abs=0.02)
+    stretch = np.ptp(found, axis=0)
+    assert stretch[0] / stretch[1] == pytest.approx(1.0 / 0.6, rel=0.05)  # the shape follows, the volume doesn't

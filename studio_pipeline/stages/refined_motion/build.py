@@ -64,6 +64,7 @@ def build_simulation(
         max_iterations=settings.max_iterations,
         gravity=settings.gravity,
         ground=ground,
+        pose_share=settings.pose_share,
         friction=settings.friction,
         friction_slip=settings.friction_slip * diagonal,
     )

@@ -79,7 +79,7 @@ def refine(
     simulation = build_simulation(rig, solid, motion, settings, stiffness=stiffness)
     trajectory = simulation.run(lambda fraction: progress(done + (0.9 - done) * fraction, "simulating"))
     skinned = pose_vertices(character.vertices, rig.weights, skinning_transforms(rig, motion))
-    refined = Embedding(solid, character.vertices).surface(trajectory.positions)
+    refined = Embedding(solid, character.vertices).carried(trajectory.positions, trajectory.skinned, skinned)
     share = blend_weights(~trajectory.solved, settings.blend_frames)[:, None, None]
     points = PointCache(
         points=((1.0 - share) * refined + share * skinned).astype(np.float32),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from studio_pipeline.geometry.skinning import pose_vertices, skinning_transforms
 from studio_pipeline.physics.adjoint import backward
 from studio_pipeline.physics.clusters import bone_clusters
 from studio_pipeline.physics.embedding import Embedding
@@ -97,6 +98,8 @@ class _Objective:
     def __init__(self, task: _Task, loss: Callable[[np.ndarray], tuple[float, np.ndarray]]) -> None:
         self.task, self.loss = task, loss
         self.embedding = Embedding(task.solid, task.character.vertices)
+        transforms = skinning_transforms(task.rig, task.motion)
+        self.skinned = pose_vertices(task.character.vertices, task.rig.weights, transforms)
 
     def simulate(self, log_young: np.ndarray) -> tuple[Trajectory, np.ndarray, Callable[[np.ndarray], np.ndarray]]:
         """Trajectory, surface [T, V, 3], and what turns derivatives by the surface into ones by log E."""
@@ -110,7 +113,8 @@ class _Objective:
             gradient = self.embedding.gradient(trajectory.positions, by_surface)
             return backward(simulation, gradient).log_youngs_modulus
 
-        return trajectory, self.embedding.surface(trajectory.positions), back
+        surface = self.embedding.carried(trajectory.positions, trajectory.skinned, self.skinned)
+        return trajectory, surface, back
 
     def __call__(self, log_young: np.ndarray) -> tuple[float, np.ndarray]:
         _, surface, back = self.simulate(log_young)

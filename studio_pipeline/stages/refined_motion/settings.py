@@ -26,6 +26,9 @@ class FemSettings(Settings):
     friction: float = Field(default=0.0, ge=0.0, le=10.0)  # Coulomb's coefficient of the floor
     friction_slip: float = Field(default=0.01, ge=1e-4, le=1.0)  # diagonals a second, below which friction sticks
     attachment: float = Field(default=10.0, ge=0.01, le=1e4)  # hold of the bones, in units of the flesh's stiffness
+    # Share of the skinned pose's own stretch that costs nothing: at 1 flesh at rest lies as skinning has it (but for
+    # the volume that skinning loses), at 0 as an elastic body with its rest shape would.
+    pose_share: float = Field(default=1.0, ge=0.0, le=1.0)
     follow_hz: float = Field(default=2.0, ge=0.0, le=100.0)  # how fast free flesh returns to the skinned pose; 0: never
     # By joint ("ears: soft", "tail_*: 0.3"): a word or a factor on the rest's stiffness; painted flesh isn't fitted.
     stiffness: dict[str, Stiffness] = Field(default_factory=dict, max_length=200)
