@@ -1,3 +1,4 @@
 from support.blender import blender
+from support.motions import pip
 
-__all__ = ["blender"]
+__all__ = ["blender", "pip"]

@@ -51,7 +51,7 @@ BACKENDS: Mapping[str, RigBackend] = {
     ),
     "auto": RigBackend(
         rig="studio_pipeline.evaluation.rigs.backends:auto_rig",
-        skin="studio_pipeline.stages.rig.network:skin",
+        skin="studio_pipeline.stages.rig.geometric:skin",
         seconds=15.0,
         files="studio_pipeline.stages.rig.network:weights_files",
     ),

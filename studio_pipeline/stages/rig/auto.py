@@ -1,7 +1,8 @@
-"""Backend `auto`: the network's rig where it is sure of its skeleton, the geometric one elsewhere.
+"""Backend `auto`: the network's skeleton with weights by heat, or the geometric rig.
 
-Nothing is known of the truth. The network's mean log-probability of the tokens that it wrote tells bodies like those it
-learnt from; below the limit the geometric rigger does better in the mean on procedural characters (docs/rig.md).
+Nothing is known of the truth. The geometric rig is taken where the network isn't sure of its skeleton at all (mean
+log-probability of the tokens that it wrote), and where the network's rig fails the stage's own gates and the geometric
+one doesn't.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from studio_pipeline.schema.errors import InputError
 from studio_pipeline.schema.records import Character, Rig
 from studio_pipeline.stages.base import StageContext, StageResult
 from studio_pipeline.stages.rig import geometric, network
+from studio_pipeline.stages.rig.checks import check_rig, is_whole
 from studio_pipeline.stages.rig.report import report
 from studio_pipeline.stages.rig.settings import AutoSettings
+from studio_pipeline.stages.rig.stress import stress_test
 
 __all__ = ["build_rig", "run"]
 
@@ -48,11 +51,39 @@ def build_rig(
     """
     settings = settings or AutoSettings()
     proposal = network.propose(vertices, faces, settings, seed=seed)
-    sureness = proposal.skeleton.likelihood
-    if sureness < settings.sure:
-        try:
-            return *geometric.build_rig(vertices, faces), sureness
-        except InputError:
-            pass  # nothing is left but the network's
+    sureness, mirrored = proposal.skeleton.likelihood, proposal.judge.plane is not None
     rig = network.rig_of(proposal, vertices, faces, settings)
-    return rig, proposal.judge.plane is not None, sureness
+    body = _body(vertices, faces, seed)
+    if sureness >= settings.sure and _sound(body, rig):
+        return rig, mirrored, sureness
+    try:
+        other, symmetric = geometric.build_rig(vertices, faces)
+    except InputError:
+        return rig, mirrored, sureness  # nothing else is left
+    if sureness < settings.sure or _sound(body, other):
+        return other, symmetric, sureness
+    return rig, mirrored, sureness
+
+
+def _body(vertices: np.ndarray, faces: np.ndarray, seed: int) -> Character:
+    """As much of a character as gates look at."""
+    points = np.asarray(vertices, dtype=np.float32)
+    return Character(
+        name="body",
+        vertices=points,
+        normals=np.zeros_like(points),
+        faces=np.asarray(faces, dtype=np.int32),
+        uv=np.zeros((len(points), 2), dtype=np.float32),
+        atlas=np.full((2, 2, 4), 255, dtype=np.uint8),
+        vertex_colors=np.ones_like(points),
+        height_m=float(np.ptp(points[:, 1])),
+        unit_scale=1.0,
+        seed=seed,
+    )
+
+
+def _sound(body: Character, rig: Rig) -> bool:
+    """Whether no blocking gate turns the rig down."""
+    return not is_whole(rig) and all(
+        gate.passed for gate in check_rig(body, rig, stress_test(body, rig)) if gate.blocking
+    )

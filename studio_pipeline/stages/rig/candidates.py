@@ -14,6 +14,7 @@ from studio_pipeline.geometry.voxels import oriented_faces, winding_inside
 __all__ = ["Candidate", "Judge", "joined", "symmetrised"]
 
 _OUTSIDE, _LOPSIDED, _UNCOVERED = 6.0, 12.0, 4.0  # what each counts against one nat a token
+_OUTSIDE_AT_MOST = 0.01  # of the diagonal: half of what the stage's gate allows
 _POINTS = 600  # of the surface, for coverage
 _PAIR = 0.10  # of half the longest side: a joint this near to another's mirror image is its partner
 _APART = 0.008  # of half the longest side: joints nearer than this become one
@@ -52,6 +53,17 @@ class Judge:
         squared = np.asarray(igl.point_mesh_squared_distance(points, self.vertices, self.faces)[0]).ravel()
         inside = winding_inside(self.vertices, self.faces, points)
         return np.where(inside, 0.0, np.sqrt(np.maximum(squared, 0.0)))
+
+    def pulled(self, candidate: Candidate) -> Candidate:
+        """The same skeleton; joints that lie farther outside than a rig's may come to the surface."""
+        import igl
+
+        joints = candidate.joints.copy()
+        away = np.flatnonzero(self.outside(joints) > _OUTSIDE_AT_MOST * np.linalg.norm(np.ptp(self.vertices, axis=0)))
+        if len(away):
+            found = igl.point_mesh_squared_distance(np.ascontiguousarray(joints[away]), self.vertices, self.faces)
+            joints[away] = np.asarray(found[2]).reshape(-1, 3)
+        return Candidate(joints=joints, parents=candidate.parents, likelihood=candidate.likelihood)
 
     def score(self, candidate: Candidate) -> float:
         """Higher is better: likelihood, less what lies outside, what has no partner, and surface far from any bone."""

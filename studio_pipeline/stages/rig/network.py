@@ -108,7 +108,7 @@ def propose(vertices: np.ndarray, faces: np.ndarray, settings: NetworkSettings, 
         raise InputError(str(error), where="stages.rig", do="give a mesh with faces that have an area") from None
     judge = Judge(cloud.from_mesh(vertices), faces, cloud.points, mirrored=settings.symmetry == "auto")
     candidates = [symmetrised(c, judge.plane) for c in _drawn(cloud, settings, seed)]
-    return Proposal(skeleton=joined(max(candidates, key=judge.score)), judge=judge, cloud=cloud)
+    return Proposal(skeleton=judge.pulled(joined(max(candidates, key=judge.score))), judge=judge, cloud=cloud)
 
 
 def rig_of(proposal: Proposal, vertices: np.ndarray, faces: np.ndarray, settings: NetworkSettings) -> Rig:

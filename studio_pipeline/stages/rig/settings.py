@@ -34,7 +34,8 @@ class NetworkSettings(Settings):
 class AutoSettings(NetworkSettings):
     """The network's, and when its skeleton is taken."""
 
-    sure: float = Field(default=-1.7, ge=-20.0, le=0.0)  # [nat a token] below it the geometric rigger's rig is taken
+    skin: Literal["network", "heat"] = "heat"
+    sure: float = Field(default=-2.5, ge=-20.0, le=0.0)  # [nat a token] below it the geometric rigger's rig is taken
 
 
 class ProvidedSettings(Settings):
