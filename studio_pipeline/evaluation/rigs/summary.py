@@ -15,7 +15,7 @@ Row = dict[str, Any]
 
 GOALS: Mapping[str, Mapping[str, float]] = {
     CHARACTERS: {"j2j": 4.0, "j2b": 3.0, "b2b": 2.6, "under": 0.9},
-    PROCEDURAL: {"j2j": 1.5},  # for a network trained on a GPU; 3.0 for one trained on a CPU
+    PROCEDURAL: {"j2j": 3.0},  # for a network trained on a CPU, as the shipped one was; 1.5 for one trained on a GPU
 }
 """Goals of issue 4 for the default: medians at most, and the share of characters under `WELL` at least."""
 
