@@ -16,6 +16,7 @@ def test_a_short_piece_leaves_a_training_and_weights(
 ) -> None:
     monkeypatch.setattr("studio_pipeline.training.rig.skeletons._LOOKED_AT", 2)
     monkeypatch.setattr("studio_pipeline.training.rig.skeletons._WRITTEN", 1)
+    monkeypatch.setattr("studio_pipeline.training.rig.skeletons._ALONE", 2)
     words = ("train", "rig", "--out", "here", "--minutes", "0.2", "--batch", "1", "--device", "cpu")
     code, out, err = studio(*words, "--export", "use/skeleton.safetensors")
     assert code == 0, err
