@@ -37,6 +37,7 @@ class Gradients:
     velocity: np.ndarray  # [P, 3] float64, by the velocities it began with [s/m]
     cut: tuple[int, ...]  # indices of frames that no gradient reaches: a step on the way to them did not converge
     linear_iterations: int
+    loose: int  # steps whose linear solve ended before its tolerance was met: the gradient is less exact
     indefinite: int  # steps whose true Hessian was not positive, where the projected one stood in
 
 
@@ -81,7 +82,7 @@ class _Way:
         self._elastic, self._damping = (wp.zeros(elements, dtype=k.real, device=body.device) for _ in range(2))
         self.log_youngs_modulus = np.zeros(elements)
         self.log_density = self.log_damping = 0.0
-        self.linear_iterations = self.indefinite = 0
+        self.linear_iterations = self.loose = self.indefinite = 0
 
     def back(self, tape: Tape, gradient: np.ndarray) -> Gradients:
         """From the last frame to the start."""
@@ -102,6 +103,7 @@ class _Way:
             velocity=by_v,
             cut=tuple(np.flatnonzero(~taken).tolist()),
             linear_iterations=self.linear_iterations,
+            loose=self.loose,
             indefinite=self.indefinite,
         )
 
@@ -115,7 +117,8 @@ class _Way:
             return before, np.zeros_like(by_v)
         origin = self.solver.linearise(step.after, step.before, step.velocity, h, step.target)
         multiplier, report, projected = self.solver.solve_for(by_x, self.tolerance, self.max_iterations)
-        self.linear_iterations += report
+        self.linear_iterations += report.iterations
+        self.loose += int(report.end > self.tolerance**2 * report.start)
         self.indefinite += int(projected)
         self._work(step, multiplier, origin)
         predicted = self.solver.predict(step.before, step.velocity, h)

@@ -9,7 +9,7 @@ import warp as wp
 from scipy.sparse import bsr_array
 
 from studio_pipeline.physics.body import Body
-from studio_pipeline.physics.linear import ConjugateGradient
+from studio_pipeline.physics.linear import ConjugateGradient, LinearReport
 
 __all__ = ["NewtonOptions", "StepReport", "StepSolver"]
 
@@ -169,11 +169,13 @@ class StepSolver:
         self._assemble(False)
         return origin
 
-    def solve_for(self, wanted: np.ndarray, tolerance: float, max_iterations: int) -> tuple[np.ndarray, int, bool]:
+    def solve_for(
+        self, wanted: np.ndarray, tolerance: float, max_iterations: int
+    ) -> tuple[np.ndarray, LinearReport, bool]:
         """The l [P, 3] with ``H l = wanted`` [P, 3] for the Hessian that `linearise` left.
 
         Returns:
-            l in float64, the iterations it took, and whether the projected Hessian had to stand in for one that was not
+            l in float64, how the solve ended, and whether the projected Hessian had to stand in for one that was not
             positive.
         """
         scale = float(np.abs(wanted).max())
@@ -183,8 +185,8 @@ class StepSolver:
             self._assemble(True)
             self._assign(self.linear.gradient, -wanted / scale)
             report = self.linear.solve(tolerance, max_iterations)
-            return scale * self.linear.solution.numpy().astype(np.float64), report.iterations, True
-        return scale * self.linear.solution.numpy().astype(np.float64), report.iterations, False
+            return scale * self.linear.solution.numpy().astype(np.float64), report, True
+        return scale * self.linear.solution.numpy().astype(np.float64), report, False
 
     def predict(self, x: np.ndarray, v: np.ndarray, h: float) -> np.ndarray:
         """Where inertia and gravity alone would take the vertices. [P, 3]"""

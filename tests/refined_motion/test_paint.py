@@ -89,6 +89,14 @@ def test_an_unknown_name_is_one_clear_line() -> None:
             FemSettings(stiffness={"ears": bad})  # pyright: ignore[reportArgumentType]
 
 
+def test_settings_that_would_do_nothing_are_refused() -> None:
+    with pytest.raises(ValidationError, match="friction needs ground"):
+        FemSettings(friction=0.5)
+    for bad in ((2.0, 50.0), (0.1, 0.5), (0.0, 2.0)):
+        with pytest.raises(ValidationError, match="fit_range"):
+            FemSettings(fit_range=bad)
+
+
 def repaint(source: Path, target: Path, extras: dict[int, dict]) -> list[str]:
     """Copy a GLB with custom properties on some joints of its first skin; returns their names."""
     data = source.read_bytes()

@@ -109,12 +109,15 @@ class _Objective:
         )
         trajectory = simulation.run()
 
+        # Where a frame falls back the skinned surface is what will be delivered, whatever the stiffness.
+        solved = trajectory.solved[:, None, None]
+
         def back(by_surface: np.ndarray) -> np.ndarray:
-            gradient = self.embedding.gradient(trajectory.positions, by_surface)
+            gradient = self.embedding.gradient(trajectory.positions, np.where(solved, by_surface, 0.0))
             return backward(simulation, gradient).log_youngs_modulus
 
         surface = self.embedding.carried(trajectory.positions, trajectory.skinned, self.skinned)
-        return trajectory, surface, back
+        return trajectory, np.where(solved, surface, self.skinned), back
 
     def __call__(self, log_young: np.ndarray) -> tuple[float, np.ndarray]:
         _, surface, back = self.simulate(log_young)

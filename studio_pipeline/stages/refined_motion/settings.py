@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from studio_pipeline.stages.base import Settings
 
@@ -46,6 +46,14 @@ class FemSettings(Settings):
     blend_frames: int = Field(default=3, ge=0, le=100)  # around a frame that falls back to the skinned pose
     precision: Literal["float32", "float64"] = "float32"
     intersection_samples: int = Field(default=8, ge=1, le=2000)  # frames in which self-intersections are counted
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.friction > 0.0 and self.ground is None:
+            raise ValueError("friction needs ground: a height in metres, or rest")
+        if not 0.0 < self.fit_range[0] <= 1.0 <= self.fit_range[1]:
+            raise ValueError("fit_range must hold 1: the least and the most times the stiffness that is set")
+        return self
 
     def distributions(self) -> tuple[str, ...]:
         """What fitting needs beside."""

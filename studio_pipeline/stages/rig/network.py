@@ -89,17 +89,7 @@ class Proposal:
 
 
 def propose(vertices: np.ndarray, faces: np.ndarray, settings: NetworkSettings, *, seed: int = 0) -> Proposal:
-    """Draw skeletons of a mesh and choose one.
-
-    Args:
-        vertices: Positions [V, 3], any unit, Y up.
-        faces: Triangles [F, 3].
-        settings: See `NetworkSettings`.
-        seed: Of the points that are seen and of the draws.
-
-    Raises:
-        InputError: As `build_rig`.
-    """
+    """Draw skeletons of a mesh and choose one; arguments and errors are those of `build_rig`."""
     from studio_pipeline.models.rig.clouds import cloud_of
 
     try:
