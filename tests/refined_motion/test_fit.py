@@ -87,7 +87,6 @@ def test_the_stage_fits_and_says_so(tmp_path: Path) -> None:
         "rig": RIG,
         "solid": SOLID,
         "lifted_motion": MOTION,
-        "canonical_view": camera,
         "reference_clip": clip,
         "observations": seen_exactly(CHARACTER, camera, surface, coverage),
     }
@@ -95,6 +94,7 @@ def test_the_stage_fits_and_says_so(tmp_path: Path) -> None:
     for name, record in given.items():
         inputs[name].mkdir()
         record.save(inputs[name])
+    camera.save(inputs["reference_clip"])
     (tmp_path / "out").mkdir()
     settings = FemSettings(youngs_modulus=USUAL, fit="clip", fit_evaluations=6, stiffness={"bone2": 0.5})
     result = run(StageContext(settings=settings, inputs=inputs, shot=None, out=tmp_path / "out"))

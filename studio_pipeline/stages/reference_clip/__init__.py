@@ -1,6 +1,7 @@
 """Stage `reference_clip`: the take that the rest of the line follows.
 
-Payload: a Clip at the root, ``clip.mp4``, ``clip.png`` (contact strip), ``choice.json``.
+Payload: a Clip at the root, ``camera.{npz,json}`` (the CameraPath that it is seen by), ``clip.mp4``, ``clip.png``
+(contact strip), ``choice.json``.
 Figures: ``take``, ``takes``, ``frames``, ``width_px``, ``height_px``, ``has_alpha``.
 """
 
@@ -19,7 +20,7 @@ STAGE = Stage(
     name="reference_clip",
     version=1,
     summary="The chosen take",
-    inputs=("takes",),
+    inputs=("takes", "canonical_view"),
     shot_fields=(),
     backends={
         "best": Backend(

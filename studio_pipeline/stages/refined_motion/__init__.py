@@ -28,7 +28,7 @@ STAGE = Stage(
     name="refined_motion",
     version=2,
     summary="Elastic solid driven by the joints",
-    inputs=("character", "rig", "solid", "canonical_view", "reference_clip", "observations", "lifted_motion"),
+    inputs=("character", "rig", "solid", "reference_clip", "observations", "lifted_motion"),
     shot_fields=(),
     backends={
         "fem": Backend(

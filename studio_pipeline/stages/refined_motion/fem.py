@@ -104,7 +104,8 @@ def run(context: StageContext) -> StageResult:
     if settings.fit == "clip":
         from studio_pipeline.stages.lifted_motion.sights import sight_of
 
-        camera, clip = CameraPath.load(context.inputs["canonical_view"]), Clip.load(context.inputs["reference_clip"])
+        seen = context.inputs["reference_clip"]
+        camera, clip = CameraPath.load(seen), Clip.load(seen)
         sights = (sight_of(character, camera, clip, Observations.load(context.inputs["observations"])),)
     result = refine(character, rig, solid, motion, settings, context.progress, sights)
     result.points.save(context.out)
