@@ -17,6 +17,7 @@ from studio_pipeline.cli.evaluate_rig import evaluate_rig
 from studio_pipeline.cli.override import override, unpin
 from studio_pipeline.cli.retarget import retarget
 from studio_pipeline.cli.rig import rig
+from studio_pipeline.cli.taxonomy import taxonomy_app
 from studio_pipeline.cli.train import train_app
 from studio_pipeline.line.threads import fix_threads
 from studio_pipeline.schema.errors import StudioError, one_line
@@ -35,6 +36,7 @@ evaluate_app.command("rig")(evaluate_rig)
 evaluate_app.command("refine")(evaluate_refine)
 app.add_typer(evaluate_app)
 app.add_typer(train_app)
+app.add_typer(taxonomy_app)
 for _command in (rig, override, unpin):
     app.command()(_command)
 app.command()(retarget)
