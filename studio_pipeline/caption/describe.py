@@ -8,13 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from studio_pipeline.caption.energy import energy, subject_flow
-from studio_pipeline.caption.footage import prepare
-from studio_pipeline.caption.global_motion import global_motion
-from studio_pipeline.caption.moves import camera_move, camera_path
+from studio_pipeline.caption.looking import look
 from studio_pipeline.caption.narrative import narrate
 from studio_pipeline.caption.readings import LEAST_SURE, Reading
-from studio_pipeline.caption.subject import find_subject
 from studio_pipeline.schema.caption import Caption
 from studio_pipeline.schema.directives import DirectiveValue
 from studio_pipeline.schema.taxonomy import Taxonomy
@@ -42,24 +38,12 @@ def describe(
     Raises:
         ValueError: Shapes or types are others.
     """
-    footage = prepare(frames, fps, alpha)
-    readings = _measured(footage)
-    values, abstained = _said(readings, taxonomy)
-    measures = {name: value for reading in readings for name, value in reading.measures.items()}
+    looked = look(frames, fps, alpha=alpha)
+    values, abstained = _said(looked.readings, taxonomy)
     return Caption(
-        values=values, measures=measures, abstained=abstained, narrative=narrate(values, taxonomy),
+        values=values, measures=looked.measures(), abstained=abstained, narrative=narrate(values, taxonomy),
         frame_count=len(frames), fps=str(fps),
     )  # fmt: skip
-
-
-def _measured(footage: Any) -> list[Reading]:
-    first = find_subject(footage)
-    motion = global_motion(footage, first.masks if first.trust else None)
-    subject = first if first.trust else find_subject(footage, motion)
-    if subject is not first and subject.trust:
-        motion = global_motion(footage, subject.masks)
-    speeds = subject_flow(footage, motion, subject)
-    return [camera_move(footage, camera_path(footage, motion, subject)), energy(footage, subject, speeds)]
 
 
 def _said(readings: Sequence[Reading], taxonomy: Taxonomy) -> tuple[tuple[DirectiveValue, ...], tuple[str, ...]]:
