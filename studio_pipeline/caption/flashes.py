@@ -52,12 +52,12 @@ def _surroundings(series: np.ndarray, reach: int = 6) -> np.ndarray:
 
 def _two_colours(frame: np.ndarray) -> float:
     """Share of pixels within 26 levels of one of two colours, the best of a few k-means rounds."""
-    pixels = frame[::2, ::2].reshape(-1, 3).astype(np.float32)
+    pixels = frame[::4, ::4].reshape(-1, 3).astype(np.float32)
     grey = pixels.mean(1)
     centres = np.stack(
         [pixels[grey <= np.percentile(grey, 30)].mean(0), pixels[grey >= np.percentile(grey, 70)].mean(0)]
     )
-    for _ in range(4):
+    for _ in range(3):
         away = np.linalg.norm(pixels[:, None] - centres, axis=-1)
         nearest = away.argmin(1)
         centres = np.stack(
