@@ -17,14 +17,14 @@ __all__ = ["DETAIL", "FRAMES", "MEASURES", "SIGNALS", "THUMBS", "THUMB_SIZE", "E
 
 FRAMES = 24
 """Frames of a window; a longer clip is read in several."""
-THUMBS = 12
+THUMBS = 8
 """Pictures of a window that are shown whole."""
 THUMB_SIZE = 64
 """Side of a picture [px], whatever the clip's shape."""
 DETAIL = 3
-"""Pictures of which a square about the subject is shown larger: a clip 128 px high at its own size."""
+"""Pictures of which a square about the subject is shown larger: a clip 96 px high at its own size."""
 _WINDOWS = 6
-_HEIGHT = 128
+_HEIGHT = 96
 SIGNALS = (
     "shift_x", "shift_y", "scale", "roll", "known", "agreed", "spread", "speed", "change", "luma", "white", "black",
     "two", "chroma", "left", "top", "right", "bottom", "area", "seen",
