@@ -57,9 +57,11 @@ def _print_json(value: Any) -> None:
 @app.command()
 def check(shots: ShotFiles, only: OnlyShots = None, as_json: AsJson = False) -> None:
     """Validate shot lists: nothing is made, nothing is kept."""
+    from studio_pipeline.cli.tables import print_warnings
     from studio_pipeline.line.shots import read_shot_lists
 
     found = read_shot_lists(shots, only=only)
+    print_warnings(found)
     if as_json:
         _print_json({"shots": [shot.id for shot in found]})
     else:
@@ -75,13 +77,15 @@ def plan(
     as_json: AsJson = False,
 ) -> None:
     """Say what would run and why; launch nothing."""
-    from studio_pipeline.cli.tables import plan_as_json, print_plan
+    from studio_pipeline.cli.tables import plan_as_json, print_plan, print_warnings
     from studio_pipeline.line.plan import plan_shot, selection
     from studio_pipeline.line.shots import open_studio, read_shot_lists
 
     store = open_studio(reading=True)
     chosen = selection(stage, from_stage)
-    plans = [plan_shot(store, shot, only=chosen) for shot in read_shot_lists(shots, only=only)]
+    found = read_shot_lists(shots, only=only)
+    print_warnings(found)
+    plans = [plan_shot(store, shot, only=chosen) for shot in found]
     if as_json:
         _print_json(plan_as_json(plans))
     else:
