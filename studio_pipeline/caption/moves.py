@@ -107,7 +107,16 @@ def camera_move(footage: Footage, path: Path) -> Reading:
         "camera_roll_deg_per_s": round(float(np.degrees(path.roll)) / seconds, 3),
         "camera_unrest_widths": round(path.unrest, 5),
         "camera_known_share": round(path.known, 3),
+        "camera_turns": round(path.turns, 4),
+        "camera_straight": round(path.straight, 4),
+        "camera_peak_widths": round(path.peak, 5),
     }
+    if np.isfinite(path.subject_scale):
+        measures |= {
+            "subject_shift_x_widths": round(path.subject_shift[0], 4),
+            "subject_shift_y_widths": round(path.subject_shift[1], 4),
+            "subject_zoom_log": round(path.subject_scale, 4),
+        }
     if footage.count < 3:
         return Reading(looked_at=(_FIELD,), measures=measures)
     value, confidence = _decide(path)
