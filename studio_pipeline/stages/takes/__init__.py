@@ -1,8 +1,10 @@
 """Stage `takes`: candidate clips of the shot.
 
 Backend `previz` animates the rig procedurally from the directives and renders it; `plate` takes a file.
-Payload: ``takes.json`` (each take with what of the directives it obeys and what not), ``take_000/`` (Clip),
-``take_000.png`` (contact strip), ``take_000.mp4``. The motion behind a previz is kept nowhere: later stages see pixels.
+Payload: ``takes.json`` (each take with what of the directives it obeys and what not), ``take_000/`` (Clip, and
+``camera.{npz,json}``, a CameraPath, where another camera than canonical_view's saw the take), ``take_000.png``
+(contact strip), ``take_000.mp4``, ``take_001/`` and so on. The motion behind a previz is kept nowhere: later stages
+see pixels.
 
 Figures: ``takes``, ``frames``, ``motion_energy`` (largest share of the subject that differs from index 0),
 ``still_run`` (longest run of equal frames), ``bad_frames`` (black, blown out, empty), ``area_min`` (of index 0's),
@@ -26,6 +28,7 @@ Colour = tuple[int, int, int]
 class PrevizSettings(Settings):
     """Settings of the procedural animation."""
 
+    count: int = Field(default=1, ge=1, le=16)  # takes, from the shot's seed, seed + 1, ...
     supersample: int = Field(default=2, ge=1, le=4)  # samples along a pixel's side
     background: Colour | None = None  # sRGB 0-255; None: a soft backdrop for the hour of the directives
     keep_in_frame: bool = True  # make movements smaller until the character stays in the picture
