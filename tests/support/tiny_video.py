@@ -81,7 +81,8 @@ def save_wan(folder: Path, *, expand: bool = False) -> Path:
     encoder, processor = (None, None) if expand else _clip_vision()
     pipe = WanImageToVideoPipeline(
         tokenizer=tokenizer(), text_encoder=_t5(multilingual=True), vae=_wan_vae(),
-        scheduler=FlowMatchEulerDiscreteScheduler(shift=7.0), image_encoder=encoder, image_processor=processor, transformer=transformer, transformer_2=None,
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=7.0), image_encoder=encoder,
+        image_processor=processor, transformer=transformer, transformer_2=None,
         expand_timesteps=expand,
     )  # fmt: skip
     pipe.save_pretrained(folder)
@@ -102,7 +103,8 @@ def save_skyreels(folder: Path) -> Path:
     encoder, processor = _clip_vision(projected=True)
     SkyReelsV2ImageToVideoPipeline(
         tokenizer=tokenizer(), text_encoder=_t5(multilingual=True), vae=_wan_vae(), image_encoder=encoder,
-        image_processor=processor, scheduler=UniPCMultistepScheduler(flow_shift=5.0, use_flow_sigmas=True), transformer=transformer,
+        image_processor=processor, transformer=transformer,
+        scheduler=UniPCMultistepScheduler(flow_shift=5.0, use_flow_sigmas=True),
     ).save_pretrained(folder)  # fmt: skip
     return folder
 
