@@ -25,8 +25,8 @@ SHOT = "- {show: t, sequence: a, shot: '0010', character: pip, frames: [1001, 10
 
 
 def pan(sign: float) -> np.ndarray:
-    """A camera that turns: what is seen moves evenly across the picture. [T, 96, 96, 3]"""
-    return filmed(lambda t: (sign * 1.5 * t, 0.0), count=16, size=96)
+    """A camera that turns: what is seen moves evenly across the picture. [T, 128, 128, 3]"""
+    return filmed(lambda t: (sign * 0.5 * t, 0.0), count=24, size=128)
 
 
 def made(given: StageContext) -> Directives:
@@ -41,8 +41,8 @@ def origin(record: Directives, field: str) -> tuple[str, str]:
 
 @pytest.fixture
 def clip(tmp_path: Path) -> Path:
-    """A pan to the left in grey."""
-    frames = np.repeat(pan(-1.0).mean(-1, keepdims=True).round().astype(np.uint8), 3, axis=-1)
+    """A pan to the left in blues."""
+    frames = (pan(-1.0) * np.array([0.3, 0.6, 1.0])).astype(np.uint8)
     write_mp4(tmp_path / "pan.mp4", frames, Fraction(24))
     return tmp_path / "pan.mp4"
 
@@ -51,10 +51,10 @@ def test_a_known_pan_and_palette_are_measured(context, clip: Path) -> None:
     given = context(reference=str(clip), brief="Pip waves")
     record = made(given)
     assert origin(record, "camera.move") == ("pan_left", "measured")
-    assert origin(record, "style.palette") == ("monochrome", "measured")
+    assert origin(record, "style.palette") == ("cool", "measured")
     assert origin(record, "motion.performance") == ("wave", "brief")
     caption = json.loads((given.out / "captions.json").read_text())["reference"]
-    assert caption["frame_count"] == 16 and caption["measures"]
+    assert caption["frame_count"] == 24 and caption["measures"]
 
 
 def test_what_is_asked_for_still_wins_over_the_reference(context, clip: Path) -> None:

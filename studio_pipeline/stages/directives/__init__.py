@@ -39,6 +39,13 @@ BACKENDS = {
         settings=DirectivesSettings,
         distributions=_DISTRIBUTIONS,
     ),
+    "network": Backend(
+        run="studio_pipeline.stages.directives.network:run",
+        settings=DirectivesSettings,
+        distributions=(*_DISTRIBUTIONS, "torch", "safetensors"),
+        assets=("weights/caption",),
+        available="studio_pipeline.stages.directives.network:missing",
+    ),
 }
 
 STAGE = Stage(
