@@ -13,7 +13,7 @@ import pytest
 from studio_pipeline.media.video import write_mp4
 from studio_pipeline.schema.clip import Clip
 from studio_pipeline.schema.errors import InputError
-from studio_pipeline.stages import reference_clip, takes
+from studio_pipeline.stages import reference_clip, take_report, takes
 from studio_pipeline.stages.base import StageContext
 from studio_pipeline.stages.takes.checks import judge
 from studio_pipeline.stages.takes.previz import look_of
@@ -70,8 +70,11 @@ def test_index_0_is_the_rest_silhouette(previz) -> None:
 
 
 def test_the_reference_clip_is_the_take(previz, tmp_path: Path) -> None:
-    _, _, out = previz
-    result = run(reference_clip.STAGE, "best", {"takes": out}, None, tmp_path / "clip")
+    folders, _, out = previz
+    report = run(take_report.STAGE, "judge", {**folders, "takes": out}, None, tmp_path / "report")
+    assert report.verdicts[0].passed
+    given = {"takes": out, "take_report": tmp_path / "report"}
+    result = run(reference_clip.STAGE, "best", given, None, tmp_path / "clip")
     chosen, take = Clip.load(tmp_path / "clip"), Clip.load(out / "take_000")
     assert np.array_equal(chosen.frames, take.frames) and np.array_equal(chosen.alpha, take.alpha)  # pyright: ignore
     assert json.loads((tmp_path / "clip" / "choice.json").read_text())["folder"] == "take_000"
