@@ -1,0 +1,55 @@
+"""How large and fast the subject's movements are, apart from the camera's."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from studio_pipeline.caption.footage import Footage
+from studio_pipeline.caption.global_motion import GlobalMotion
+from studio_pipeline.caption.readings import Reading
+from studio_pipeline.caption.subject import Subject
+
+__all__ = ["energy", "subject_flow"]
+
+_STEPS = (("subtle", 0.0), ("gentle", 0.06), ("normal", 0.16), ("lively", 0.36), ("explosive", 0.75))
+"""Least speed of each value, subject heights a second."""
+
+
+def subject_flow(footage: Footage, motion: GlobalMotion, subject: Subject) -> np.ndarray:
+    """Speed of the subject's surface per pair of frames once the camera's movement is out, small px. [T - 1]
+
+    The mean length over the upper half of the subject's pixels: a waving arm counts, a standing leg doesn't dilute it.
+    """
+    import cv2
+
+    dense = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    speeds = np.zeros(max(footage.count - 1, 0))
+    for t in range(len(speeds)):
+        before, after = footage.grey[t], footage.grey[t + 1]
+        where = subject.masks[t] if subject.masks[t].any() else np.ones(before.shape, bool)
+        if np.abs(before.astype(np.int16) - after).max() <= 3:
+            continue
+        steady = cv2.warpAffine(
+            after, motion.matrices[t], footage.size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_REPLICATE,
+        )  # fmt: skip
+        flow = dense.calc(before, steady, None)  # pyright: ignore
+        length = np.sort(np.linalg.norm(flow, axis=-1)[where])
+        speeds[t] = length[len(length) // 2 :].mean()
+    return speeds
+
+
+def energy(footage: Footage, subject: Subject, speeds: np.ndarray) -> Reading:
+    """Motion energy from `subject_flow`; abstains where there is no subject or one frame only."""
+    height = float(np.nanmedian(subject.boxes[:, 3] - subject.boxes[:, 1])) if subject.trust else 1.0
+    if not len(speeds) or not np.isfinite(height):
+        return Reading(looked_at=("motion.energy",))
+    scale = footage.fps / (max(height, 0.05) * footage.size[1])
+    mean, peak = float(speeds.mean() * scale), float(np.percentile(speeds, 90) * scale)
+    measures = {"motion_mean_heights_per_s": round(mean, 4), "motion_peak_heights_per_s": round(peak, 4)}
+    index = max(i for i, (_, least) in enumerate(_STEPS) if mean >= least)
+    value, least = _STEPS[index]
+    most = _STEPS[index + 1][1] if index + 1 < len(_STEPS) else 2.0 * least
+    edge = min(mean - least if index else most, most - mean if index + 1 < len(_STEPS) else most) / (most - least)
+    confidence = (0.55 + 0.4 * min(1.0, 2.0 * max(edge, 0.0))) * (0.6 + 0.4 * subject.trust)
+    return Reading(looked_at=("motion.energy",), values={"motion.energy": {value: confidence}}, measures=measures)
