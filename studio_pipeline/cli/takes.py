@@ -43,9 +43,7 @@ def select(
     from studio_pipeline.schema.errors import InputError
 
     if (take is None) == (not auto):
-        raise InputError(
-            "give either the number of a take or --auto", where="select", do="studio takes SHOT lists them"
-        )
+        raise InputError("needs the number of a take, or --auto", where="select", do="studio takes SHOT lists them")
     store = open_studio()
     found = current_shot(store, shot)
     pin = select_best(store, found) if take is None else select_take(store, found, take, note=note)

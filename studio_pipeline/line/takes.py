@@ -47,7 +47,7 @@ def view_takes(store: Store, shot: ResolvedShot) -> TakesView:
     for name in ("takes", "take_report"):
         if by_name[name].artifact is None:
             raise InputError(
-                f"its {name.replace('_', ' ')} isn't there: {by_name[name].reason}",
+                f"its {name} isn't there: {by_name[name].reason}",
                 where=shot.id,
                 do="studio run SHOTS --stage take_report",
             )

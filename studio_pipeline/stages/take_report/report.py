@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from studio_pipeline.caption import describe
 from studio_pipeline.schema.arrays import load_json, save_json
 from studio_pipeline.schema.clip import Clip
 from studio_pipeline.schema.directives import Directives
 from studio_pipeline.schema.errors import InputError
 from studio_pipeline.schema.records import CameraPath, Character
+from studio_pipeline.schema.taxonomy import load_taxonomy
 from studio_pipeline.stages.base import StageContext, StageResult, Verdict
 from studio_pipeline.stages.take_report import ReportSettings
 from studio_pipeline.stages.take_report.burnt_in import text_filter
@@ -62,7 +64,9 @@ def _look(
     settings: ReportSettings,
 ) -> TakeScore:
     filters = take_filters(clip, camera, character, directives, settings)
-    return score_take(index, made, filters, {}, compare(directives, ()), {}, settings)
+    caption = describe(clip.frames, clip.fps, alpha=clip.alpha, taxonomy=load_taxonomy())
+    fields = compare(directives, caption.values, caption.abstained)
+    return score_take(index, made, filters, {}, fields, caption.model_dump(mode="json"), settings)
 
 
 def take_filters(

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from studio_pipeline.models.judge.footage import smooth_background_mask
 from studio_pipeline.schema.clip import Clip
 from studio_pipeline.schema.records import CameraPath, Character
 from studio_pipeline.stages.take_report.filters import Filter
 
-__all__ = ["contour_agreement", "rest_mask", "subject_filter", "subject_mask"]
+__all__ = ["contour_agreement", "rest_mask", "subject_filter"]
 
 _NEAR = 0.02  # of the picture's longer side: how far from its place a contour may lie
-_OTHER = 12.0  # 8-bit levels by which the subject differs from what is behind it
 _EDGE = 6.0  # 8-bit levels a pixel of an edge
 _ALONG = 0.7  # least cosine between the contour's normal and the picture's gradient
 
@@ -37,7 +37,7 @@ def subject_filter(clip: Clip, rest: np.ndarray, *, least: float) -> Filter:
         value = _iou(alpha[0] > 127, rest)
         how = "overlap (IoU) of its coverage"
     else:
-        seen = subject_mask(frame)
+        seen = smooth_background_mask(frame)
         overlap, contour = _iou(seen, rest), contour_agreement(frame, rest)
         value, how = (overlap, "overlap (IoU) of what stands out") if overlap >= contour else (contour, "contour found")
     message = f"{value:.2f} {how} with the character's silhouette at index 0, at least {least:.2f}"
@@ -47,32 +47,6 @@ def subject_filter(clip: Clip, rest: np.ndarray, *, least: float) -> Filter:
 def _iou(a: np.ndarray, b: np.ndarray) -> float:
     union = (a | b).sum()
     return float((a & b).sum() / union) if union else 0.0
-
-
-def subject_mask(frame: np.ndarray) -> np.ndarray:
-    """What differs from a smooth surface through the colours along the picture's border. [H, W] bool
-
-    Args:
-        frame: sRGB. [H, W, 3] uint8
-    """
-    import cv2
-
-    height, width = frame.shape[:2]
-    rows, columns = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
-    terms = np.stack([np.ones_like(rows), rows, columns, rows * columns, rows**2, columns**2], -1)
-    edge = np.zeros((height, width), bool)
-    rim = max(1, round(0.03 * min(height, width)))
-    edge[:rim], edge[-rim:], edge[:, :rim], edge[:, -rim:] = True, True, True, True
-    values, keep = frame.astype(np.float64), edge.copy()
-    for _ in range(3):  # once more without the border's own outliers: a subject that is cut off
-        solved = np.linalg.lstsq(terms[keep], values[keep], rcond=None)[0]
-        away = np.abs(values - terms @ solved).max(-1)
-        keep = edge & (away <= max(_OTHER, 2.0 * float(np.median(away[edge]))))
-    mask = (away > max(_OTHER, 3.0 * float(np.median(away[edge])))).astype(np.uint8)
-    square = np.ones((3, 3), np.uint8)
-    mask = cv2.morphologyEx(cv2.morphologyEx(mask, cv2.MORPH_OPEN, square), cv2.MORPH_CLOSE, square, iterations=2)
-    outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    return cv2.drawContours(np.zeros_like(mask), list(outlines), -1, 1, cv2.FILLED).astype(bool)
 
 
 def contour_agreement(frame: np.ndarray, rest: np.ndarray) -> float:
@@ -108,4 +82,4 @@ def contour_agreement(frame: np.ndarray, rest: np.ndarray) -> float:
     shift = max(3 * grow, round(0.1 * max(rest.shape)))
     elsewhere = [found(a * shift, b * shift) for a in (-1, 0, 1) for b in (-1, 0, 1) if a or b]
     here, chance = found(0, 0), float(np.mean(elsewhere))
-    return max(0.0, (here - chance) / max(1.0 - chance, 1e-6))
+    return max(0.0, here - chance) / max(1.0 - chance, 0.3)
