@@ -19,6 +19,7 @@ from studio_pipeline.cli.evaluate_rig import evaluate_rig
 from studio_pipeline.cli.override import override, unpin
 from studio_pipeline.cli.retarget import retarget
 from studio_pipeline.cli.rig import rig
+from studio_pipeline.cli.takes import select, takes
 from studio_pipeline.cli.taxonomy import taxonomy_app
 from studio_pipeline.cli.train import train_app
 from studio_pipeline.line.threads import fix_threads
@@ -44,6 +45,8 @@ for _command in (rig, override, unpin):
     app.command()(_command)
 app.command()(retarget)
 app.command()(caption)
+for _command in (takes, select):
+    app.command()(_command)
 
 ShotFiles = Annotated[list[Path], typer.Argument(help="Shot lists (YAML).", show_default=False)]
 OnlyShots = Annotated[list[str] | None, typer.Option("--shot", help="Only this shot id; may be repeated.")]

@@ -33,6 +33,7 @@ STAGES = (
     "canonical_view",
     "directives",
     "takes",
+    "take_report",
     "reference_clip",
     "observations",
     "lifted_motion",

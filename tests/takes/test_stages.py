@@ -16,7 +16,7 @@ from studio_pipeline.media.video import write_mp4
 from studio_pipeline.schema.clip import Clip
 from studio_pipeline.schema.errors import InputError
 from studio_pipeline.schema.records import CameraPath
-from studio_pipeline.stages import reference_clip, takes
+from studio_pipeline.stages import reference_clip, take_report, takes
 from studio_pipeline.stages.base import StageContext
 from studio_pipeline.stages.takes.checks import judge
 from studio_pipeline.stages.takes.previz import look_of
@@ -74,8 +74,10 @@ def test_index_0_is_the_rest_silhouette(previz) -> None:
 
 def test_the_reference_clip_is_the_take(previz, tmp_path: Path) -> None:
     folders, _, out = previz
-    inputs = {"takes": out, "canonical_view": folders["canonical_view"]}
-    result = run(reference_clip.STAGE, "best", inputs, None, tmp_path / "clip")
+    report = run(take_report.STAGE, "judge", {**folders, "takes": out}, None, tmp_path / "report")
+    assert report.verdicts[0].passed
+    given = {**folders, "takes": out, "take_report": tmp_path / "report"}
+    result = run(reference_clip.STAGE, "best", given, None, tmp_path / "clip")
     chosen, take = Clip.load(tmp_path / "clip"), Clip.load(out / "take_000")
     assert np.array_equal(chosen.frames, take.frames) and np.array_equal(chosen.alpha, take.alpha)  # pyright: ignore
     assert json.loads((tmp_path / "clip" / "choice.json").read_text())["folder"] == "take_000"
@@ -90,7 +92,9 @@ def test_a_take_that_was_seen_by_a_camera_of_its_own_brings_it_along(previz, tmp
     camera = CameraPath.load(folders["canonical_view"])
     nearer = dataclasses.replace(camera, focal=camera.focal * 1.5)
     nearer.save(tmp_path / "takes" / "take_000")
-    inputs = {"takes": tmp_path / "takes", "canonical_view": folders["canonical_view"]}
+    report = run(take_report.STAGE, "judge", {**folders, "takes": tmp_path / "takes"}, None, tmp_path / "report")
+    assert report.verdicts[0].passed
+    inputs = {**folders, "takes": tmp_path / "takes", "take_report": tmp_path / "report"}
     run(reference_clip.STAGE, "best", inputs, None, tmp_path / "clip")
     assert np.array_equal(CameraPath.load(tmp_path / "clip").focal, nearer.focal)
 
