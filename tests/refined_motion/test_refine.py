@@ -140,7 +140,7 @@ def context(folder: Path, motion=None, **settings: float) -> StageContext:
         "rig": RIG,
         "solid": SOLID,
         "lifted_motion": motion,
-        "canonical_view": camera,
+        "reference_clip": camera,
         "observations": seen_exactly(CHARACTER, camera, skinned, coverage),
     }
     inputs = {}
