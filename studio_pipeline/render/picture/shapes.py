@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-__all__ = ["Mask", "add", "blob", "heart", "over", "petal", "polygon", "rotate", "star", "stroke", "teardrop"]
+__all__ = ["Mask", "add", "blob", "heart", "over", "paint", "petal", "polygon", "rotate", "star", "stroke", "teardrop"]
 
 _SHIFT = 4  # OpenCV's fixed-point places after the comma
 
@@ -51,6 +51,22 @@ class Mask:
 def over(picture: np.ndarray, cover: np.ndarray, colour: np.ndarray | Sequence[float]) -> None:
     """Paint ``colour`` (linear) with coverage [H, W] 0..1 over a picture [H, W, 3], in place."""
     picture += cover[..., None] * (np.asarray(colour, np.float32) - picture)
+
+
+def paint(
+    picture: np.ndarray, shape: np.ndarray, colour: np.ndarray | Sequence[float], *, cover: float = 1.0,
+    soft: float = 0.0,
+) -> None:  # fmt: skip
+    """Paint one polygon [N, 2] px over a picture, in place, touching pixels near it only; ``soft`` is a blur [px]."""
+    if not np.isfinite(shape).all():
+        return
+    margin = 2 + int(np.ceil(3.0 * soft))
+    size = picture.shape[1::-1]
+    low = np.clip(np.floor(shape.min(0)) - margin, 0, size).astype(int)
+    high = np.clip(np.ceil(shape.max(0)) + margin + 1, 0, size).astype(int)
+    if (high > low).all():
+        mask = Mask(high[1] - low[1], high[0] - low[0]).fill(shape - low)
+        over(picture[low[1] : high[1], low[0] : high[0]], cover * mask.soft(soft), colour)
 
 
 def add(picture: np.ndarray, light: np.ndarray, colour: np.ndarray | Sequence[float]) -> None:
