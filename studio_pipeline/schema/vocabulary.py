@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from studio_pipeline.schema.tags import Tag, Taxonomy, TaxonomyField
@@ -52,9 +53,10 @@ def tag_record(field: TaxonomyField, tag: Tag) -> dict[str, Any]:
     }
 
 
+@lru_cache(maxsize=8192)
 def _plain(text: str) -> str:
     folded = unicodedata.normalize("NFKC", text).casefold()
-    return " ".join(re.sub(r"[-_=.]+", " ", folded).split())
+    return " ".join(re.sub(r"[\W_]+", " ", folded).split())
 
 
 def _scores(wanted: str, field: TaxonomyField, tag: Tag) -> Iterator[tuple[float, str]]:
@@ -68,7 +70,7 @@ def _scores(wanted: str, field: TaxonomyField, tag: Tag) -> Iterator[tuple[float
         elif _holds(term, wanted):
             yield 0.5 + 0.3 * len(wanted) / len(term), why
         elif min(len(term), len(wanted)) > 3:
-            likeness = difflib.SequenceMatcher(None, wanted, term).ratio()
+            likeness = _likeness(wanted, term)
             if likeness >= _NEAR:
                 yield 0.7 * likeness, f"near {term!r}"
     for text, what, weight in ((tag.meaning, "its meaning", 0.4), (tag.appearance, "its appearance", 0.35)):
@@ -81,11 +83,16 @@ def _scores(wanted: str, field: TaxonomyField, tag: Tag) -> Iterator[tuple[float
             yield weight * share, f"in {what}"
 
 
+def _likeness(one: str, two: str) -> float:
+    """0..1; 0 where two words are far from alike."""
+    matcher = difflib.SequenceMatcher(None, one, two)
+    near = matcher.real_quick_ratio() >= _NEAR and matcher.quick_ratio() >= _NEAR
+    return matcher.ratio() if near else 0.0
+
+
 def _holds(text: str, part: str) -> bool:
     """Whether ``part`` stands in ``text``: as whole words in English, anywhere in Japanese."""
-    if part.isascii():
-        return re.search(rf"(?<![a-z0-9]){re.escape(part)}(?![a-z0-9])", text) is not None
-    return part in text
+    return f" {part} " in f" {text} " if part.isascii() else part in text
 
 
 def sorted_axes(taxonomy: Taxonomy) -> list[str]:
