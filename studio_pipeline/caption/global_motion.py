@@ -15,7 +15,8 @@ _LEAST = 10  # corners that must agree
 _LEAST_SHARE = 0.35  # of the tracked corners
 _ROUND_TRIP = 0.7  # px that a track may miss its start by, there and back
 _AGREE = 1.2  # px
-_GRADIENT = 1.8  # grey levels a pixel, rms about a corner in its weaker direction: a codec's noise has less
+_STANDS = 0.12  # px: as many corners that move less as fit a move: nothing moved
+_GRADIENT = 0.9  # grey levels a pixel, rms about a corner in its weaker direction: a codec's noise has less
 _LK = {"winSize": (15, 15), "maxLevel": 4}
 
 
@@ -89,6 +90,11 @@ def _pair(footage: Footage, t: int, subject: np.ndarray | None) -> tuple[np.ndar
     matrix, inliers = cv2.estimateAffinePartial2D(start, there, ransacReprojThreshold=_AGREE, maxIters=500)
     if matrix is None or inliers.sum() < max(_LEAST, _LEAST_SHARE * len(start)):
         return None, 0.0, 0.0, still
+    away = np.linalg.norm(there - start, axis=1)
+    miss = np.linalg.norm(there - start @ matrix[:, :2].T - matrix[:, 2], axis=1)
+    if (away < _STANDS).sum() >= max(_LEAST, 0.9 * (miss < _STANDS).sum()):
+        matrix, miss = np.eye(2, 3), away  # what moves is not the background
+        inliers = (away < _AGREE)[:, None]
     rest = (there - start @ matrix[:, :2].T - matrix[:, 2])[inliers[:, 0] > 0]
     return matrix, float(inliers.mean()), float(rest.std()), still
 
