@@ -114,6 +114,15 @@ def test_two_studios_that_disagree_are_told_apart(tmp_path: Path) -> None:
     assert "b.yaml:7" in line and "ours.yaml:7" in line
 
 
+def test_what_reads_a_tag_is_there(repository: Path) -> None:
+    readers = {item.measured_by for _, item in SHIPPED.tags()} - {"", "network"}
+    assert len(readers) >= 8
+    for name in readers:
+        source = (repository / "studio_pipeline" / "caption" / f"{name}.py").read_text()
+        fields = {field.field for field, item in SHIPPED.tags() if item.measured_by == name}
+        assert all(field in source for field in fields), name
+
+
 def test_the_shipped_files_have_no_problems_and_both_sides_of_every_contradiction() -> None:
     assert taxonomy_problems() == []
     for field, item in SHIPPED.tags():
