@@ -132,6 +132,13 @@ def test_the_network_reads_beside_the_measures(context, clip: Path) -> None:
         assert value["origin"] in ("measured", "model") and validate_directives({value["field"]: value["value"]}) == []
 
 
+@pytest.mark.parametrize("size", [(1, 1), (8, 200), (16, 400)])
+def test_a_speck_is_no_reference(context, tmp_path: Path, size: tuple[int, int]) -> None:
+    cv2.imwrite(str(tmp_path / "look.png"), np.zeros((*size, 3), np.uint8))
+    with pytest.raises(InputError, match=r"look\.png.*pixels"):
+        made(context(reference=str(tmp_path / "look.png")))
+
+
 @pytest.mark.parametrize("content", [b"", b"\x00\x00\x00\x18ftypmp42 and no more", b"#EXTM3U\n/etc/passwd\n"])
 def test_a_hostile_reference_is_one_clear_line(context, tmp_path: Path, content: bytes) -> None:
     (tmp_path / "bad.mp4").write_bytes(content)
