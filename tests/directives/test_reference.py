@@ -191,6 +191,8 @@ def test_old_names_in_a_shot_list_resolve_to_the_same_work(tmp_path: Path) -> No
     assert all("shots.yaml:1" in line for line in old.warnings)
     assert any("style.light" in line and "lighting.source" in line for line in old.warnings)
     assert any("'brief'" in line and "'measured'" in line for line in old.warnings)
+    (told,) = resolved(tmp_path, ", brief: 'A portrait, style.light=rim'").warnings
+    assert "field 'brief'" in told and "lighting.source" in told
 
 
 def test_a_studios_own_value_is_valid_where_its_file_is_named(tmp_path: Path, context) -> None:
