@@ -122,7 +122,7 @@ def from_record(record: Mapping[str, Any]) -> ResolvedShot:
 
 
 def _directives(shot: Shot, setups: Mapping[str, StageSetup], at: Where) -> tuple[dict[str, str], list[str]]:
-    """The shot's explicit directives under their present names, and a line for each older name there or in the brief."""
+    """The shot's explicit directives under their present names, a line for each older name there or in the brief."""
     own = getattr(setups["directives"].settings, "taxonomy", None) if "directives" in setups else None
     if not shot.directives and own is None and "=" not in shot.brief:
         return {}, []  # the taxonomy is read only for shots that name values of it
