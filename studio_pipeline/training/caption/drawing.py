@@ -26,7 +26,7 @@ _KINDS: tuple[tuple[tuple[str, ...], tuple[float, float]], ...] = (
     (("motion.", "subject."), (0.5, 0.05)),
 )
 """Of each kind of field, the chance that one unusual thing is asked for, and a second one."""
-_SIZES = ((96, 96), (96, 96), (112, 96), (128, 96), (88, 96))
+_SIZES = ((72, 72), (72, 72), (84, 72), (96, 72), (66, 72))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class Case:
     actor: str  # see `cast.load_actor`
     asked: Asked
     seed: int
-    size: tuple[int, int] = (96, 96)  # width, height [px]
+    size: tuple[int, int] = (72, 72)  # width, height [px]
     frames: int = 24
     fps: int = 24
 
@@ -74,7 +74,11 @@ def draw_cases(
     }
     casting = _Deck(actors, rng)
     for _ in range(count):
-        asked: Asked = {name: (decks[name].draw(),) for name in _ALWAYS if name in decks}
+        asked: Asked = {}
+        for name in (name for name in _ALWAYS if name in decks):
+            value = decks[name].draw()
+            if _agrees(taxonomy, name, value, asked):
+                asked[name] = (value,)
         for name in _wanted(rng, {n: len(deck.values) for n, deck in unusual.items() if n not in asked}):
             value = unusual[name].draw()
             if _agrees(taxonomy, name, value, asked):
