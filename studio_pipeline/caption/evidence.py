@@ -22,7 +22,7 @@ THUMBS = 8
 THUMB_SIZE = 64
 """Side of a picture [px], whatever the clip's shape."""
 DETAIL = 3
-"""Pictures of which a square about the subject is shown larger: a clip 96 px high at its own size."""
+"""Pictures of which a square about the subject is shown larger: a clip 96 px high."""
 _WINDOWS = 6
 _HEIGHT = 96
 SIGNALS = (

@@ -14,6 +14,7 @@ from studio_pipeline.cli.evaluate import data_folder, write_results
 
 if TYPE_CHECKING:
     from studio_pipeline.evaluation.caption import Work
+    from studio_pipeline.models.caption import CaptionReader
     from studio_pipeline.schema.tags import Taxonomy
 
 __all__ = ["evaluate_caption"]
@@ -46,16 +47,19 @@ def evaluate_caption(
 ) -> None:
     """Film clips with characters that training never saw, read them, compare. An interrupted run goes on."""
     from studio_pipeline.evaluation.caption import evaluate
+    from studio_pipeline.models.caption import load_reader
     from studio_pipeline.schema.taxonomy import load_taxonomy
+    from studio_pipeline.training.caption.filming import what_previz_draws
 
     folder, taxonomy = data_folder(data), load_taxonomy()
     used = None if alone else weights or _shipped_weights()
-    drawable = _drawable(out, taxonomy)
-    works = _works(clips, folder, drawable, taxonomy, seed=seed, weights=used, alpha=alpha, out=out)
-    rows = evaluate(works, jobs=jobs, tell=_Progress(len(works)).tell)
+    drawable = what_previz_draws(taxonomy)
+    works = _works(clips, folder, drawable, taxonomy, seed=seed, alpha=alpha, out=out)
+    reader = load_reader(used) if used else None
+    rows = evaluate(works, reader, jobs=jobs, tell=_Progress(len(works)).tell)
     read = [row for row in rows if "said" in row]
     text, found = _report(read, taxonomy, out)
-    real = _real_clips(folder, used, taxonomy, out)
+    real = _real_clips(folder, reader, taxonomy, out)
     text += f"\n\n{real}" if real else ""
     broken = [f"{row['name']}: {row['error']}" for row in rows if "error" in row]
     text += "".join(f"\n\nFAILED: {line}" for line in broken)
@@ -77,24 +81,9 @@ def _shipped_weights() -> Path:
     return path
 
 
-def _drawable(out: Path, taxonomy: Taxonomy) -> dict[str, tuple[str, ...]]:
-    """What previz draws; kept by the taxonomy's version and previz' code, because looking it up takes a while."""
-    import json
-
-    from studio_pipeline.store.codehash import code_digest
-    from studio_pipeline.training.caption.filming import what_previz_draws
-
-    code = code_digest("studio_pipeline.stages.takes.previz:make_previz")
-    path = out / f"drawable-{taxonomy.version}-{code[:12]}.json"
-    if not path.is_file():
-        out.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(what_previz_draws(taxonomy), indent=1) + "\n", encoding="utf-8")
-    return {name: tuple(values) for name, values in json.loads(path.read_text(encoding="utf-8")).items()}
-
-
 def _works(
     clips: int, folder: Path | None, drawable: Mapping[str, tuple[str, ...]], taxonomy: Taxonomy,
-    *, seed: int, weights: Path | None, alpha: bool, out: Path,
+    *, seed: int, alpha: bool, out: Path,
 ) -> list[Work]:  # fmt: skip
     from studio_pipeline.evaluation.caption import Work
     from studio_pipeline.training.caption.cast import cast_names
@@ -106,7 +95,7 @@ def _works(
     return [
         Work(
             name=f"{index:05d}", actor=Path(case.actor).stem, identity=repr((case, sorted(drawable.items()))),
-            film=partial(film, case, taxonomy, dict(drawable)), weights=weights, alpha=alpha, out=out,
+            film=partial(film, case, taxonomy, dict(drawable)), alpha=alpha, out=out,
         )
         for index, case in enumerate(draw_cases(clips, actors, drawable, taxonomy, seed=seed))
     ]  # fmt: skip
@@ -161,22 +150,20 @@ def _pictures(rows: Sequence[dict[str, Any]], figures: Sequence[Mapping[str, Any
     write_reliability(out / "reliability.png", curves)
 
 
-def _real_clips(folder: Path | None, weights: Path | None, taxonomy: Taxonomy, out: Path) -> str:
+def _real_clips(folder: Path | None, reader: CaptionReader | None, taxonomy: Taxonomy, out: Path) -> str:
     """Read the sample videos, leave a sheet of frames and captions; what was said, as text."""
     from fractions import Fraction
 
     from studio_pipeline.caption import describe
     from studio_pipeline.evaluation.caption.pictures import ClipSheet, write_sheet
     from studio_pipeline.media.reading import read_clip
-    from studio_pipeline.models.caption import load_reader
 
     videos = sorted((folder / "video").glob("*")) if folder and (folder / "video").is_dir() else []
     sheets, lines = [], []
-    network = load_reader(weights) if weights else None
     for path in (path for path in videos if path.suffix.lower() in _VIDEOS):
         clip = read_clip(path)
         frames, fps = clip.frames[:_LONGEST], clip.fps or Fraction(24)
-        found = describe(frames, fps, taxonomy=taxonomy, network=network)
+        found = describe(frames, fps, taxonomy=taxonomy, network=reader)
         sheets.append(ClipSheet(path.name, frames, found))
         said = ", ".join(f"{v.field}={v.value} ({v.confidence:.2f})" for v in found.values)
         lines.append(f"- {path.name}: {said}; not told: {', '.join(found.abstained) or '-'}")

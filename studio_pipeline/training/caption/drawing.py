@@ -1,7 +1,7 @@
 """What clips are asked for: shots as a director would ask, every value about equally often.
 
 A shot has a performance with a timing and an energy, and of everything else only a little that is unusual: a camera
-move or an unusual frame, a palette or a light, an effect or two. A field that nobody asks for has its default.
+move or an unusual frame, a palette or a place, an effect or two. A field that nobody asks for has its default.
 """
 
 from __future__ import annotations
@@ -19,11 +19,14 @@ Asked = dict[str, tuple[str, ...]]
 """Values by field; several only where the field holds many."""
 
 _ALWAYS = ("motion.performance", "motion.timing", "motion.energy", "style.shading")
-_PER_VALUE = 1.0 / 30.0  # share of the clips that a value is asked of, so that 600 have each 20 times ...
-_MOST = 0.65  # ... but no field of more clips than that
-_PAINT = ("style.", "texture.", "lighting.", "environment.")  # of these only two unusual things at a time
-_FRAMES = ("camera.framing", "camera.angle", "camera.lens", "camera.focus")  # asked for where the camera stands still
-_SIZES = ((96, 96), (96, 96), (112, 96), (128, 96), (88, 96))
+_KINDS: tuple[tuple[tuple[str, ...], tuple[float, float]], ...] = (
+    (("camera.",), (0.95, 0.05)),
+    (("style.", "texture.", "lighting.", "environment."), (0.85, 0.3)),
+    (("vfx.",), (0.85, 0.35)),
+    (("motion.", "subject."), (0.5, 0.05)),
+)
+"""Of each kind of field, the chance that one unusual thing is asked for, and a second one."""
+_SIZES = ((72, 72), (72, 72), (84, 72), (96, 72), (66, 72))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +36,7 @@ class Case:
     actor: str  # see `cast.load_actor`
     asked: Asked
     seed: int
-    size: tuple[int, int] = (96, 96)  # width, height [px]
+    size: tuple[int, int] = (72, 72)  # width, height [px]
     frames: int = 24
     fps: int = 24
 
@@ -71,7 +74,11 @@ def draw_cases(
     }
     casting = _Deck(actors, rng)
     for _ in range(count):
-        asked: Asked = {name: (decks[name].draw(),) for name in _ALWAYS if name in decks}
+        asked: Asked = {}
+        for name in (name for name in _ALWAYS if name in decks):
+            value = decks[name].draw()
+            if _agrees(taxonomy, name, value, asked):
+                asked[name] = (value,)
         for name in _wanted(rng, {n: len(deck.values) for n, deck in unusual.items() if n not in asked}):
             value = unusual[name].draw()
             if _agrees(taxonomy, name, value, asked):
@@ -94,14 +101,11 @@ def _agrees(taxonomy: Taxonomy, name: str, value: str, asked: Asked) -> bool:
 
 def _wanted(rng: np.random.Generator, counts: Mapping[str, int]) -> list[str]:
     """Fields that a shot asks something unusual of; ``counts``: how many unusual values each has."""
-    frames = [name for name in _FRAMES if name in counts]
-    take = {name: rng.random() < min(_MOST, count * _PER_VALUE) for name, count in counts.items()}
-    moves = take.get("camera.move", False)
-    chosen = [name for name in counts if take[name] and name not in frames]
-    painted = [name for name in chosen if name.startswith(_PAINT)]
-    for name in rng.permutation(painted)[2:]:
-        chosen.remove(str(name))
-    if frames and rng.random() < (0.2 if moves else 0.85):
-        weight = np.array([counts[name] for name in frames], float)
-        chosen.append(frames[int(rng.choice(len(frames), p=weight / weight.sum()))])
+    chosen = []
+    for starts, chances in _KINDS:
+        names = [name for name in counts if name.startswith(starts)]
+        for chance in chances:
+            if names and rng.random() < chance:
+                weight = np.array([counts[name] for name in names], float)
+                chosen.append(names.pop(int(rng.choice(len(names), p=weight / weight.sum()))))
     return chosen

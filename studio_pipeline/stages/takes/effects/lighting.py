@@ -55,7 +55,7 @@ def _dappled(scene: Scene, frame: int, picture: np.ndarray) -> None:
     points = rays(camera) * depth[..., None] + (-rotation.T @ shift).astype(np.float32)
     time, period = frame / scene.fps, 1.7 * scene.size
     x = (points[..., 0] + 0.45 * points[..., 1]) / period + 0.016 * np.sin(2.1 * time)
-    z = (points[..., 2] - 0.35 * points[..., 1]) / period + 0.016 * np.sin(1.7 * time + 1.0)
+    z = (points[..., 2] - 0.85 * points[..., 1]) / period + 0.016 * np.sin(1.7 * time + 1.0)
     tile = cv2.copyMakeBorder(_leaves(scene.seed), 1, 1, 1, 1, cv2.BORDER_WRAP)
     places = ((x % 1.0 * 256.0 + 0.5).astype(np.float32), (z % 1.0 * 256.0 + 0.5).astype(np.float32))
     sun = cv2.remap(tile, *places, cv2.INTER_LINEAR)
