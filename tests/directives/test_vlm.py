@@ -175,7 +175,7 @@ def test_the_director_has_his_way(looked, monkeypatch) -> None:
 
     thought = {
         "camera.move": ("pan_left", 0.99), "style.look": ("comic", 0.9), "motion.performance": ("dance", 0.99),
-        "style.palette": ("neon", 0.8), "subject.mood": ("angry", 0.39), "environment.time": ("night", 0.4),
+        "style.line": ("thick", 0.8), "subject.mood": ("angry", 0.39), "environment.time": ("night", 0.4),
     }  # fmt: skip
     values = [
         DirectiveValue(field=field, value=value, confidence=sure, origin="model")
@@ -188,7 +188,7 @@ def test_the_director_has_his_way(looked, monkeypatch) -> None:
     found = {value.field: (value.value, value.origin) for value in record.values()}
     assert found["camera.move"] == ("zoom_in", "artist") and found["style.look"] == ("ink", "artist")
     assert found["motion.performance"] == ("run", "brief") and found["environment.weather"] == ("rain", "brief")
-    assert found["style.palette"] == ("neon", "model") and found["environment.time"] == ("night", "model")
+    assert found["style.line"] == ("thick", "model") and found["environment.time"] == ("night", "model")
     assert found["subject.mood"][1] == "default", "a proposal that is not sure enough doesn't count"
     assert all(verdict.passed for verdict in result.verdicts) and result.figures["performance"] == "run"
     assert record.narrative.startswith("A bear runs in the rain.") and record.narrative.isprintable()
