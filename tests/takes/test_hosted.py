@@ -64,7 +64,7 @@ def take(inputs, shot, tmp_path: Path, caplog):
     def run(**written):
         folders = inputs("ball", FRAMES, {"motion.performance": "walk", "vfx.element": "dust"})
         (folders["directives"] / "matches.json").write_text(
-            json.dumps([{"field": "vfx.light", "value": "lens_flare", "negated": True}])
+            json.dumps({"words": [{"field": "vfx.light", "value": "lens_flare", "negated": True}]})
         )
         picture = np.full((SIZE[1], SIZE[0], 3), 200, np.uint8)
         cv2.circle(picture, (30, 27), 9, (40, 60, 180), -1)

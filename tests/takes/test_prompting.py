@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from studio_pipeline.schema.directives import DirectiveValue
 from studio_pipeline.schema.taxonomy import load_taxonomy
 from studio_pipeline.stages.directives.brief import direct
 from studio_pipeline.stages.takes.prompting import compose, excluded_tags, in_words
@@ -66,13 +67,22 @@ def test_no_text_is_longer_than_the_model_reads(limit: int, tags: list[tuple[str
 def test_what_the_brief_excludes_is_avoided(tmp_path: Path) -> None:
     taxonomy = load_taxonomy()
     directives, matches = direct("She runs, no lens flare, never in the rain.", {}, taxonomy)
-    (tmp_path / "matches.json").write_text(json.dumps([vars(match) for match in matches]))
+    (tmp_path / "matches.json").write_text(json.dumps({"words": [vars(match) for match in matches]}))
     excluded = excluded_tags(tmp_path, directives)
     prompt = compose(directives, taxonomy, excluded=excluded, avoid="text", count=words, limit=500)
     assert prompt.negative == "lens flare, weather rain, text"
     wanted, _ = direct("no lens flare", {"vfx.light": "lens_flare"}, taxonomy)
     assert ("vfx.light", "lens_flare") not in excluded_tags(tmp_path, wanted), "the artist asks for it all the same"
     assert excluded_tags(tmp_path / "nowhere", directives) == ()
+
+
+def test_a_studio_s_own_tags_are_said_by_name() -> None:
+    taxonomy = load_taxonomy()
+    directives, _ = direct(BRIEF, EXPLICIT, taxonomy)
+    own = (DirectiveValue(field="style.house", value="deep_ink", origin="artist"),)
+    wider = directives.model_copy(update={"style": (*directives.style, *own)})
+    prompt = compose(wider, taxonomy, count=words, limit=10_000)
+    assert "house deep ink" in prompt.positive and prompt.positive.count("pan left (") == 1
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """Stage `directives`: what the director asks for, as values of the production taxonomy and a narrative.
 
 Backend `measured` takes the brief's words, the artist's explicit values and what is measured in the shot's reference
-and, where the takes are one, in the plate; `network` adds what the captioner's network sees there.
+and, where the takes are one, in the plate; `network` adds what the captioner's network sees there; `vlm` lets an
+image-text model propose what is still open, from canonical view, clips and brief, and tell the shot in words.
 Payload: ``directives.json`` (schema.directives.Directives), ``matches.json`` (which words of the brief gave what, what
 was renamed, what was chosen because nobody said anything), ``captions.json`` (what was seen in reference and plate).
 Figures: ``performance``, ``performance_from`` (its origin), ``tags`` (values given by anyone but the defaults),
@@ -12,11 +13,14 @@ Verdict: ``directives_valid`` (every value belongs to the taxonomy's closed voca
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import Field
 
 from studio_pipeline.schema.taxonomy import Taxonomy, load_taxonomy
-from studio_pipeline.stages.base import Backend, InputFile, Settings, Stage
+from studio_pipeline.stages.base import Backend, InputFile, ModelSource, Settings, Stage
 
-__all__ = ["BACKENDS", "STAGE", "DirectivesSettings", "load_taxonomy", "validate_directives"]
+__all__ = ["BACKENDS", "STAGE", "DirectivesSettings", "VlmSettings", "load_taxonomy", "validate_directives"]
 
 
 class DirectivesSettings(Settings):
@@ -24,6 +28,16 @@ class DirectivesSettings(Settings):
 
     taxonomy: InputFile | None = None  # a studio's own file: more values, more fields
     plate: InputFile | None = None  # a clip that is read like the reference; that of the takes when they are a plate
+
+
+class VlmSettings(DirectivesSettings):
+    """Settings of the image-text model."""
+
+    model: ModelSource  # a folder, or owner/name or owner/name@revision on the hub
+    dtype: Literal["bfloat16", "float16", "float32"] | None = None  # None: bfloat16 on a GPU, float32 without
+    frames: int = Field(default=4, ge=1, le=16)  # of each clip, evenly spread
+    least_confidence: float = Field(default=0.4, ge=0.3, le=1.0)  # a proposal that is less sure doesn't count
+    narrative_tokens: int = Field(default=200, ge=0, le=1000)  # most of the narrative; 0: the tags alone tell the shot
 
 
 def validate_directives(values: Mapping[str, str], taxonomy: Taxonomy | None = None) -> list[str]:
@@ -45,6 +59,12 @@ BACKENDS = {
         distributions=(*_DISTRIBUTIONS, "torch", "safetensors"),
         assets=("weights/caption",),
         available="studio_pipeline.stages.directives.network:missing",
+    ),
+    "vlm": Backend(
+        run="studio_pipeline.stages.directives.vlm:run",
+        settings=VlmSettings,
+        distributions=(*_DISTRIBUTIONS, "torch", "transformers", "outlines-core"),
+        available="studio_pipeline.stages.directives.vlm_loading:available",
     ),
 }
 

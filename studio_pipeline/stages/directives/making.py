@@ -17,19 +17,26 @@ from studio_pipeline.schema.taxonomy import Taxonomy, load_taxonomy
 from studio_pipeline.stages.base import StageContext, StageResult, Verdict
 from studio_pipeline.stages.directives.brief import Seen, direct
 from studio_pipeline.stages.directives.footage import Footage, read_footage
+from studio_pipeline.stages.directives.narrative import full_stop, narrate
 from studio_pipeline.stages.directives.words import Match, renamed_in
 
-__all__ = ["Propose", "Read", "make"]
+__all__ = ["Propose", "Read", "Tell", "make"]
 
 Read = Callable[[Footage, Taxonomy], Sequence[DirectiveValue]]
 Propose = Callable[[Taxonomy], Sequence[DirectiveValue]]
+Tell = Callable[[Directives, Taxonomy], str]
 
 _PERFORMANCE = "motion.performance"
 _FROM_BODY = 0.5  # confidence of a performance that was chosen from the body's parts
 
 
 def make(
-    context: StageContext, *, network: Any = None, read: Read | None = None, propose: Propose | None = None
+    context: StageContext,
+    *,
+    network: Any = None,
+    read: Read | None = None,
+    propose: Propose | None = None,
+    tell: Tell | None = None,
 ) -> StageResult:
     """Make the shot's directives and write ``directives.json``, ``matches.json`` and, of clips, ``captions.json``.
 
@@ -37,16 +44,17 @@ def make(
         context: The stage's; its settings name the plate, if there is one, and the studio's own taxonomy.
         network: The captioner's, beside its measures.
         read: More values seen in a clip, origin "model", where measures and network abstain.
-        propose: Values, origin "model", for a shot whose brief is empty; the body plan chooses where it gives no
-            performance.
+        propose: Values, origin "model", from canonical view and brief; where it gives no performance for an empty
+            brief the body plan chooses.
+        tell: Words of a model about the decided directives; the narrative has them after the brief.
     """
     shot, settings = context.shot, context.settings
     taxonomy = load_taxonomy(own=[settings.taxonomy] if settings.taxonomy else ())
     explicit, renamed = taxonomy.migrate(shot.directives)
     captions, seen = _see(context, taxonomy, network, read)
     silent = not shot.brief.strip()
-    if silent and propose is not None:
-        context.progress(0.6, "asking for a motion")
+    if propose is not None:
+        context.progress(0.6, "asking for what is open")
         seen += [Seen(value, "the model's proposal") for value in propose(taxonomy)]
     chosen = ""
     if silent and not settings.plate and not _named(_PERFORMANCE, explicit, seen):
@@ -54,6 +62,10 @@ def make(
         seen.append(Seen(value, "the body plan"))
     moving = _moves(CameraPath.load(context.inputs["canonical_view"]))
     directives, matches = direct(shot.brief, explicit, taxonomy, moving_camera=moving, seen=seen)
+    if tell is not None:
+        context.progress(0.8, "telling the shot")
+        words = " ".join(part for part in (full_stop(shot.brief), tell(directives, taxonomy)) if part)
+        directives = directives.model_copy(update={"narrative": narrate(words, directives, taxonomy)})
     renamed += renamed_in(shot.brief, taxonomy)
     save_json(context.out / "directives.json", directives.model_dump(mode="json"))
     save_json(

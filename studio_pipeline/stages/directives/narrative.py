@@ -8,7 +8,7 @@ from studio_pipeline.schema.directives import Directives, DirectiveValue
 from studio_pipeline.schema.errors import one_line
 from studio_pipeline.schema.taxonomy import Taxonomy
 
-__all__ = ["narrate"]
+__all__ = ["full_stop", "narrate"]
 
 
 def narrate(brief: str, directives: Directives, taxonomy: Taxonomy) -> str:
@@ -17,11 +17,8 @@ def narrate(brief: str, directives: Directives, taxonomy: Taxonomy) -> str:
         group: [_phrase(value, taxonomy) for value in getattr(directives, group)]
         for group in ("subjects", "style", "camera", "motion", "effects", "environment")
     }
-    words = one_line(brief).strip()
-    if words and unicodedata.normalize("NFKC", words[-1]) not in ".!?。":
-        words += "."
     parts = [
-        words,
+        full_stop(brief),
         _sentence("Subject", told["subjects"] + told["style"]),
         _sentence("Camera", told["camera"]),
         _sentence("Motion", told["motion"]),
@@ -29,6 +26,14 @@ def narrate(brief: str, directives: Directives, taxonomy: Taxonomy) -> str:
         _sentence("Environment", told["environment"]),
     ]
     return " ".join(part for part in parts if part)
+
+
+def full_stop(text: str) -> str:
+    """A text on one line that ends as a sentence; an empty one stays empty."""
+    words = one_line(text).strip()
+    if words and unicodedata.normalize("NFKC", words[-1]) not in ".!?。":
+        words += "."
+    return words
 
 
 def _phrase(value: DirectiveValue, taxonomy: Taxonomy) -> str:

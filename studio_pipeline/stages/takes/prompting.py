@@ -5,6 +5,7 @@ Subject, camera, motion, effects, environment. The same directives give the same
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,7 +77,7 @@ def excluded_tags(folder: Path, directives: Directives) -> tuple[tuple[str, str]
     if not path.is_file():
         return ()
     asked = {(value.field, value.value) for value in directives.values()}
-    denied = {(match["field"], match["value"]): None for match in load_json(path) if match.get("negated")}
+    denied = {(match["field"], match["value"]): None for match in load_json(path)["words"] if match["negated"]}
     return tuple(tag for tag in denied if tag not in asked)
 
 
@@ -88,6 +89,16 @@ def in_words(field: str, value: str, taxonomy: Taxonomy) -> str:
     return ({"camera": f"camera {kind} ", "effects": ""}.get(group, f"{kind} ") + value).replace("_", " ")
 
 
+def _own_words(directives: Directives, taxonomy: Taxonomy) -> str:
+    """The narrative without the tags in words at its end: a draft says them itself, and can leave them out singly."""
+    if all(taxonomy.field(value.field) for value in directives.values()):
+        try:
+            return directives.narrative.removesuffix(narrate("", directives, taxonomy))
+        except KeyError:  # a studio's own value
+            pass
+    return re.split(r"(?:^|(?<=[.!?。] ))(?:Subject|Camera|Motion|Effects): ", directives.narrative, maxsplit=1)[0]
+
+
 class _Draft:
     """A text that can be made shorter step by step."""
 
@@ -96,8 +107,7 @@ class _Draft:
         self.tags = [value for _, groups in _PARTS for group in groups for value in getattr(directives, group)]
         self.kept = [True] * len(self.tags)
         self.explained = [value.origin != "default" for value in self.tags]
-        # The narrative ends with the tags in words; they are said again below, where they can be left out singly.
-        self.words = directives.narrative.removesuffix(narrate("", directives, taxonomy)).split()
+        self.words = _own_words(directives, taxonomy).split()
         self.whole = len(self.words)
 
     def text(self) -> str:
