@@ -33,7 +33,7 @@ from studio_pipeline.stages.rig.settings import NetworkSettings
 if TYPE_CHECKING:
     from studio_pipeline.models.rig.clouds import Cloud
 
-__all__ = ["Proposal", "build_rig", "propose", "rig_of", "run", "skin", "weights_files"]
+__all__ = ["NoSkeletonError", "Proposal", "build_rig", "propose", "rig_of", "run", "skin", "weights_files"]
 
 _POINTS = 1024  # as in training
 _SURFACE = 4096  # points over which distances along the body are taken
@@ -77,6 +77,10 @@ def build_rig(
     return rig_of(proposal, vertices, faces, settings), proposal.judge.plane is not None
 
 
+class NoSkeletonError(InputError):
+    """The network can't see the mesh, or finished no skeleton of it."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Proposal:
     """The best skeleton that the network drew of a mesh."""
@@ -94,14 +98,14 @@ class Proposal:
 def propose(vertices: np.ndarray, faces: np.ndarray, settings: NetworkSettings, *, seed: int = 0) -> Proposal:
     """Draw skeletons of a mesh, choose one, and move it to what all agree on.
 
-    Arguments and errors are those of `build_rig`.
+    Arguments and errors are those of `build_rig`, `NoSkeletonError` among them.
     """
     from studio_pipeline.models.rig.clouds import cloud_of
 
     try:
         cloud = cloud_of(vertices, faces, _POINTS, seed=seed)
     except ValueError as error:
-        raise InputError(str(error), where="stages.rig", do="give a mesh with faces that have an area") from None
+        raise NoSkeletonError(str(error), where="stages.rig", do="give a mesh with faces that have an area") from None
     judge = Judge(cloud.from_mesh(vertices), faces, cloud.points, mirrored=settings.symmetry == "auto")
     candidates = [symmetrised(c, judge.plane) for c in _drawn(cloud, settings, seed)]
     scores = np.array([judge.score(c) for c in candidates]) - _UNLIKE * unlikeness(candidates)
@@ -191,7 +195,9 @@ def _drawn(cloud: Cloud, settings: NetworkSettings, seed: int) -> list[Candidate
         for one in found
     ]
     if not candidates:
-        raise InputError("no skeleton was finished", where="stages.rig", do="raise rig.candidates or use geometric")
+        raise NoSkeletonError(
+            "no skeleton was finished", where="stages.rig", do="raise rig.candidates or use geometric"
+        )
     return candidates
 
 
