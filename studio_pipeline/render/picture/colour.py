@@ -88,11 +88,11 @@ def _muted(lab: np.ndarray) -> np.ndarray:
 
 
 def _warm(lab: np.ndarray) -> np.ndarray:
-    return _tinted(lab, 0.028, 0.062, 0.9)
+    return _tinted(lab, 0.034, 0.042, 0.94)
 
 
 def _cool(lab: np.ndarray) -> np.ndarray:
-    return _tinted(lab, -0.022, -0.07, 0.85)
+    return _tinted(lab, -0.014, -0.058, 0.88)
 
 
 def _monochrome(lab: np.ndarray) -> np.ndarray:
@@ -117,7 +117,7 @@ def _neon(lab: np.ndarray) -> np.ndarray:
     vivid = np.minimum(1.9 * chroma + 0.03, 0.3)
     grey = np.exp(-((chroma / 0.05) ** 2))
     out = np.empty_like(lab)
-    out[..., 0] = np.clip(light * (0.86 - 0.52 * grey) + 0.14 * (1.0 - grey), 0.0, 1.0)
+    out[..., 0] = np.clip((0.1 + 0.74 * light * light) * (1.0 - grey) + 0.42 * light * grey, 0.0, 1.0)
     out[..., 1] = vivid * np.cos(hue) + 0.03 * grey
     out[..., 2] = vivid * np.sin(hue) - 0.09 * grey
     return out

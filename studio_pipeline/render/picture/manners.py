@@ -53,12 +53,16 @@ def brushed(picture: np.ndarray, rng: np.random.Generator, px: float) -> np.ndar
     bend = fractal_noise(rng, shape, (5, 5), octaves=2) - 0.5
     other = fractal_noise(rng, shape, (9, 9), octaves=2) - 0.5
     y, x = np.mgrid[0 : shape[0], 0 : shape[1]].astype(np.float32)
-    reach = np.float32(9.0 * px)
+    reach = np.float32(5.0 * px)
     moved = cv2.remap(picture, x + reach * other, y + reach * bend, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
     painted = oiled(oiled(moved, max(3, round(8 * px))), max(2, round(5 * px)))
     lab = to_oklab(painted)
-    strokes = value_noise(rng, shape, (max(8, round(shape[0] / (4 * px))), max(4, round(shape[1] / (22 * px))))) - 0.5
-    lab[..., 0] *= 1.0 + 0.14 * strokes
+    # Strokes lie along the diagonal and bend with the paint.
+    bristles = value_noise(rng, (256, 256), (96, 11)) - 0.5
+    u, v = (x + y) / (2.6 * px) + 30.0 * bend, (x - y) / (2.6 * px) + 30.0 * other
+    places = ((u % 256.0).astype(np.float32), (v % 256.0).astype(np.float32))
+    strokes = cv2.remap(bristles, *places, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+    lab[..., 0] *= 1.0 + 0.1 * strokes
     lab[..., 1:] *= (1.14 + 0.5 * other)[..., None]
     return from_oklab(lab)
 
@@ -106,7 +110,7 @@ def storybook(picture: np.ndarray, rng: np.random.Generator, px: float) -> np.nd
     lab[..., 1:] *= 0.84
     lab[..., 1] += 0.006
     lab[..., 2] += 0.022
-    lab[..., 0] *= paper(rng, shape, rough=0.55)
+    lab[..., 0] *= paper(rng, shape, rough=0.26)
     return vignetted(np.minimum(from_oklab(lab), 1.0), 0.16)
 
 
@@ -121,7 +125,7 @@ def retro_cel(picture: np.ndarray, grain: np.random.Generator, px: float) -> np.
     printed = np.minimum(from_oklab(lab), 1.0)
     halo = blurred(np.maximum(printed - 0.45, 0.0), 7.0 * px)
     printed = blurred(printed, 0.6 * px) + 0.22 * halo * np.array([1.0, 0.82, 0.68], np.float32)
-    return vignetted(grained(printed, grain, 0.032, coarse=max(1.0, 1.3 * px)), 0.2)
+    return vignetted(grained(printed, grain, 0.017, coarse=max(1.0, 1.3 * px)), 0.2)
 
 
 def ink(picture: np.ndarray, rng: np.random.Generator, cover: np.ndarray, px: float) -> np.ndarray:
@@ -133,7 +137,7 @@ def ink(picture: np.ndarray, rng: np.random.Generator, cover: np.ndarray, px: fl
     light = cv2.remap(light, x + 3.0 * px * wave, y - 3.0 * px * wave, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
     pool = fractal_noise(rng, shape, (9, 9), octaves=4) - 0.5
     figure = 0.97 - 0.3 * smooth(0.72, 0.56, light + 0.12 * pool) - 0.32 * smooth(0.5, 0.38, light + 0.1 * pool)
-    figure -= 0.34 * smooth(0.34, 0.2, light)
+    figure -= 0.62 * smooth(0.36, 0.2, light)
     ground = cv2.GaussianBlur(light, (0, 0), max(5.0 * px, 0.5))
     level = float(np.median(ground))
     behind = 0.96 - 0.24 * smooth(level + 0.04, level - 0.14, ground + 0.16 * pool)
@@ -179,7 +183,7 @@ def sketch(picture: np.ndarray, rng: np.random.Generator, cover: np.ndarray, px:
         inner = cv2.GaussianBlur(moved, (0, 0), max(0.7 * px, 0.35)) - cv2.GaussianBlur(
             moved, (0, 0), max(2.1 * px, 0.9)
         )
-        lines += smooth(0.012, 0.07, -inner)
+        lines += smooth(0.004, 0.035, -inner)
     lines = np.minimum(lines, 1.3) * (0.28 + 0.72 * cv2.GaussianBlur(cover, (0, 0), max(3.0 * px, 0.6)))
     hatch = np.sin(
         (x + 1.15 * y) * (2.0 * np.pi / max(5.5 * px, 3.0)) + 3.0 * fractal_noise(rng, shape, (7, 7), octaves=2)

@@ -11,18 +11,19 @@ from studio_pipeline.schema.directives import Directives
 from studio_pipeline.stages.takes.acting import ENERGIES, HOLDS, MOODS, PATHS
 from studio_pipeline.stages.takes.effects.elements import ELEMENTS
 from studio_pipeline.stages.takes.effects.impact import IMPACT
-from studio_pipeline.stages.takes.effects.lighting import LIGHTING
+from studio_pipeline.stages.takes.effects.lighting import CHANGES, LIGHTING, TEMPERATURES
 from studio_pipeline.stages.takes.effects.lights import LIGHT
 from studio_pipeline.stages.takes.effects.optical import FOCUS, OPTICAL
 from studio_pipeline.stages.takes.effects.particles import PARTICLES
 from studio_pipeline.stages.takes.effects.scene import Effect
 from studio_pipeline.stages.takes.effects.style import MANNERS, PALETTE, SHADING
 from studio_pipeline.stages.takes.effects.symbols import SYMBOLS
+from studio_pipeline.stages.takes.effects.texture import FINISHES, SURFACES
 from studio_pipeline.stages.takes.effects.transitions import TRANSITIONS
 from studio_pipeline.stages.takes.effects.weather import WEATHER
 from studio_pipeline.stages.takes.filming.framing import ANGLES, FRAMINGS, LENSES
 from studio_pipeline.stages.takes.filming.moves import MOVES
-from studio_pipeline.stages.takes.looks import LINES, LOOKS, SHADINGS
+from studio_pipeline.stages.takes.looks import CONTRASTS, DIRECTIONS, LINES, LOOKS, QUALITIES, SHADINGS
 from studio_pipeline.stages.takes.performances import PERFORMANCES
 from studio_pipeline.stages.takes.timing import CURVES, TIMES
 
@@ -35,7 +36,8 @@ EFFECTS: dict[str, Mapping[str, Effect]] = {
     "vfx.impact": IMPACT, "vfx.element": ELEMENTS, "vfx.light": LIGHT, "vfx.optical": OPTICAL, "vfx.symbol": SYMBOLS,
     "vfx.particle": PARTICLES, "style.look": MANNERS, "style.shading": SHADING, "style.palette": PALETTE,
     "style.light": LIGHTING, "lighting.source": LIGHTING, "environment.weather": WEATHER, "camera.focus": FOCUS,
-    "camera.transition": TRANSITIONS,
+    "camera.transition": TRANSITIONS, "lighting.temperature": TEMPERATURES, "lighting.change": CHANGES,
+    "texture.surface": SURFACES, "texture.finish": FINISHES,
 }  # fmt: skip
 """Painters by field and value."""
 
@@ -48,6 +50,9 @@ _DRAWN: dict[str, Collection[str]] = {
     "style.light": LIGHTING, "lighting.source": LIGHTING, "environment.place": PLACES, "environment.time": HOURS,
     "environment.weather": WEATHER, "vfx.impact": IMPACT, "vfx.element": ELEMENTS, "vfx.light": LIGHT,
     "vfx.optical": OPTICAL, "vfx.symbol": SYMBOLS, "vfx.particle": PARTICLES, "vfx.strength": STRENGTHS,
+    "lighting.direction": DIRECTIONS, "lighting.quality": QUALITIES, "lighting.contrast": CONTRASTS,
+    "lighting.temperature": TEMPERATURES, "lighting.change": CHANGES, "texture.surface": SURFACES,
+    "texture.finish": FINISHES,
 }  # fmt: skip
 
 UNLIFTABLE = {

@@ -9,7 +9,7 @@ from studio_pipeline.render.look import Look, default_outline_px
 from studio_pipeline.render.sets.hours import air
 from studio_pipeline.schema.directives import Directives
 
-__all__ = ["LIGHTS", "LINES", "LOOKS", "SHADINGS", "asked", "asks", "look_of"]
+__all__ = ["CONTRASTS", "DIRECTIONS", "LIGHTS", "LINES", "LOOKS", "QUALITIES", "SHADINGS", "asked", "asks", "look_of"]
 
 SHADINGS: dict[str, dict[str, Any]] = {
     "cel": {"shading": "toon", "steps": (0.02, 0.02), "levels": (0.3, 0.3)},
@@ -52,6 +52,30 @@ LIGHTS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 """By value of ``style.light``; ``dim`` is a factor of all light."""
 
+DIRECTIONS: dict[str, dict[str, Any]] = {
+    "front": {"key_direction": (0.0, 0.15, 1.0)},
+    "left": {"key_direction": (-0.95, 0.15, 0.15)},
+    "right": {"key_direction": (0.95, 0.15, 0.15), "rim_direction": (-0.75, 0.45, -0.35)},
+    "top": {"key_direction": (0.0, 1.0, 0.12)},
+    "back": {"key_direction": (0.0, 0.35, -0.95), "rim_strength": 1.1, "rim_edge": (0.6, 0.7)},
+    "below": {"key_direction": (0.0, -0.95, 0.3)},
+}
+"""By value of ``lighting.direction``; the light falls from there in the picture."""
+
+QUALITIES: dict[str, dict[str, Any]] = {
+    "hard": {"softness": 0.006},
+    "soft": {"softness": 0.34},
+    "diffuse": {"softness": 0.6, "levels": (0.78, 0.78), "highlight": 0.0},
+}
+"""By value of ``lighting.quality``."""
+
+CONTRASTS: dict[str, dict[str, Any]] = {
+    "even": {"shadow_tint": (0.76, 0.74, 0.82), "ambient": 0.68},
+    "normal": {},
+    "strong": {"shadow_tint": (0.05, 0.05, 0.1), "levels": (0.06, 0.06), "ambient": 0.14},
+}
+"""By value of ``lighting.contrast``."""
+
 LOOKS: dict[str, dict[str, Any]] = {
     "modern_digital": {},
     "retro_cel": {
@@ -90,6 +114,9 @@ def look_of(directives: Directives, height: int) -> Look:
         manner,
         LIGHTS.get(asked(directives, "style.light", "lighting.source") or "soft_key", {}),
         SHADINGS.get(asked(directives, "style.shading") or "", {}),
+        DIRECTIONS.get(asked(directives, "lighting.direction") or "", {}),
+        QUALITIES.get(asked(directives, "lighting.quality") or "", {}),
+        CONTRASTS.get(asked(directives, "lighting.contrast") or "", {}),
         LINES.get(directives.get("style.line") or "clean", {}),
     ]
     changes: dict[str, Any] = {}

@@ -28,7 +28,7 @@ __all__ = ["Pictures", "draw"]
 Colour = tuple[int, int, int]
 
 _FISHEYE = 0.34  # how far the borders are pulled in
-_BETWEEN = np.linspace(-0.45, 0.45, 5)
+_BETWEEN = np.linspace(-0.45, 0.45, 8)
 """Moments within a frame that motion blur adds up, in frames."""
 
 _STANDING = {

@@ -29,7 +29,7 @@ def _wedges(scene: Scene, frame: int, middle: np.ndarray, inner: float, count: i
     for index in range(count):
         turn = (index + rng.uniform(-0.4, 0.4)) / count * 2.0 * np.pi
         way = np.array([np.cos(turn), np.sin(turn)])
-        half = rng.uniform(0.15, 1.0) ** 2 * 2.6 / count
+        half = rng.uniform(0.2, 1.0) ** 2 * 3.6 / count
         tip = middle + way * inner * rng.uniform(0.92, 1.55)
         side = np.array([-way[1], way[0]]) * far * half
         mask.fill(np.array([tip, middle + way * far + side, middle + way * far - side]))

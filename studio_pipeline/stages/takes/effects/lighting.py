@@ -14,7 +14,7 @@ from studio_pipeline.render.picture.shapes import Mask, add
 from studio_pipeline.render.sets.filming import rays
 from studio_pipeline.stages.takes.effects.scene import Effect, Scene
 
-__all__ = ["LIGHTING"]
+__all__ = ["CHANGES", "LIGHTING", "TEMPERATURES"]
 
 
 def _shafts(scene: Scene, frame: int, picture: np.ndarray) -> None:
@@ -55,7 +55,7 @@ def _dappled(scene: Scene, frame: int, picture: np.ndarray) -> None:
     points = rays(camera) * depth[..., None] + (-rotation.T @ shift).astype(np.float32)
     time, period = frame / scene.fps, 1.7 * scene.size
     x = (points[..., 0] + 0.45 * points[..., 1]) / period + 0.016 * np.sin(2.1 * time)
-    z = (points[..., 2] - 0.35 * points[..., 1]) / period + 0.016 * np.sin(1.7 * time + 1.0)
+    z = (points[..., 2] - 0.85 * points[..., 1]) / period + 0.016 * np.sin(1.7 * time + 1.0)
     tile = cv2.copyMakeBorder(_leaves(scene.seed), 1, 1, 1, 1, cv2.BORDER_WRAP)
     places = ((x % 1.0 * 256.0 + 0.5).astype(np.float32), (z % 1.0 * 256.0 + 0.5).astype(np.float32))
     sun = cv2.remap(tile, *places, cv2.INTER_LINEAR)
@@ -106,6 +106,56 @@ def _underlight(scene: Scene, frame: int, picture: np.ndarray) -> None:
 def _nothing(scene: Scene, frame: int, picture: np.ndarray) -> None:
     """All of it is in the shading."""
 
+
+def _tinted(tone: tuple[float, float, float]) -> Effect:
+    def paint(scene: Scene, frame: int, picture: np.ndarray) -> None:
+        picture *= np.array(tone, np.float32)
+
+    return Effect(front=paint, order=1)
+
+
+def _mixed(scene: Scene, frame: int, picture: np.ndarray) -> None:
+    """Warm light from the left, cool from the right."""
+    share = ((np.arange(scene.width) + 0.5) / scene.width)[None, :, None].astype(np.float32)
+    share = share * share * (3.0 - 2.0 * share)
+    warm, cool = (np.array(tone, np.float32) for tone in ((1.25, 0.92, 0.6), (0.6, 0.86, 1.3)))
+    picture *= warm * (1.0 - share) + cool * share
+
+
+TEMPERATURES = {
+    "warm": _tinted((1.16, 0.93, 0.64)),
+    "neutral": Effect(),
+    "cool": _tinted((0.72, 0.93, 1.2)),
+    "mixed": Effect(front=_mixed, order=1),
+}
+"""By value of ``lighting.temperature``."""
+
+
+def _flicker(scene: Scene, frame: int, picture: np.ndarray) -> None:
+    drawing = scene.redrawn(frame, 1.0 / 14.0)
+    picture *= np.float32(scene.rng("flicker", drawing).uniform(0.5, 1.1) if drawing else 1.0)
+
+
+def _pulse(scene: Scene, frame: int, picture: np.ndarray) -> None:
+    picture *= np.float32(0.72 + 0.36 * np.cos(2.0 * np.pi * frame / scene.fps / 0.8))
+
+
+def _sweep(scene: Scene, frame: int, picture: np.ndarray) -> None:
+    """A slanted band of light passes from left to right."""
+    y, x = np.mgrid[0 : scene.height, 0 : scene.width].astype(np.float32) + 0.5
+    u = frame / max(scene.frames - 1, 1)
+    away = (x + 0.35 * y) / scene.width - (-0.25 + 1.9 * u)
+    band = np.exp(-((away / 0.16) ** 2))[..., None]
+    picture *= 0.62 + 1.0 * band * np.array([1.0, 0.97, 0.88], np.float32)
+
+
+CHANGES = {
+    "steady": Effect(),
+    "flicker": Effect(front=_flicker, order=1),
+    "pulse": Effect(front=_pulse, order=1),
+    "sweep": Effect(front=_sweep, order=1),
+}
+"""By value of ``lighting.change``."""
 
 LIGHTING = {
     "soft_key": Effect(behind=_nothing),

@@ -70,7 +70,7 @@ def _chromatic_aberration(scene: Scene, frame: int, picture: np.ndarray) -> np.n
 
 
 def _heat_haze(scene: Scene, frame: int, picture: np.ndarray) -> np.ndarray:
-    return hazed(picture, scene.rng("heat_haze"), frame / scene.fps, 7.0 * scene.px * scene.strength)
+    return hazed(picture, scene.rng("heat_haze"), frame / scene.fps, 10.0 * scene.px * scene.strength)
 
 
 def _circle(scene: Scene, frame: int, depth: np.ndarray, focus: float) -> np.ndarray:

@@ -157,12 +157,12 @@ def _blush(scene: Scene, frame: int, picture: np.ndarray) -> None:
         return
     cover = scene.cover(frame)
     for side in (-1.0, 1.0):
-        at, unit = _place(scene, frame, 0.25 * side, -0.15, 0.4)
-        soft = Mask(scene.height, scene.width).fill(polygon(32) * [0.15 * unit, 0.095 * unit] + at).soft(0.035 * unit)
+        at, unit = _place(scene, frame, 0.235 * side, -0.23, 0.4)
+        soft = Mask(scene.height, scene.width).fill(polygon(32) * [0.105 * unit, 0.07 * unit] + at).soft(0.035 * unit)
         over(picture, 0.78 * soft * cover * min(1.0, 2.5 * facing), linear((250, 92, 104)))
         strokes = Mask(scene.height, scene.width)
-        for dx in (-0.06, 0.0, 0.06):
-            strokes.line(at + np.array([[dx + 0.03, -0.045], [dx - 0.03, 0.045]]) * unit, 0.016 * unit)
+        for dx in (-0.045, 0.0, 0.045):
+            strokes.line(at + np.array([[dx + 0.022, -0.034], [dx - 0.022, 0.034]]) * unit, 0.016 * unit)
         over(picture, 0.8 * strokes.sharp * cover, linear((206, 44, 66)))
 
 

@@ -19,7 +19,7 @@ def _length(scene: Scene) -> int:
 
 def _fade_in(scene: Scene, frame: int, picture: np.ndarray) -> None:
     """Out of black; the first frame already shows something, so that the rest pose can be seen."""
-    picture *= np.float32(min(1.0, (frame + 0.6) / _length(scene)))
+    picture *= np.float32(min(1.0, (frame + 1.0) / _length(scene)))
 
 
 def _fade_out(scene: Scene, frame: int, picture: np.ndarray) -> None:

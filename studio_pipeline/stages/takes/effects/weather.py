@@ -18,7 +18,7 @@ __all__ = ["WEATHER"]
 def _streak(lean: float, length: float, cover: float) -> Swarm:
     def fall(scene: Scene, picture: np.ndarray, at: np.ndarray, size: float, turn: float, number: int) -> None:
         end = at + np.array([lean, 1.0]) * length * size
-        paint(picture, stroke(np.array([at, end]), max(0.028 * size, 0.8)), linear((214, 228, 244)), cover=cover)
+        paint(picture, stroke(np.array([at, end]), max(0.009 * size, 0.7)), linear((214, 228, 244)), cover=cover)
 
     return Swarm("rain", 150, (0.5, 1.0), (3.2, 4.0), lean * 3.4, 0.0, 0.0, fall)
 
@@ -48,7 +48,7 @@ def _flake(scene: Scene, picture: np.ndarray, at: np.ndarray, size: float, turn:
     paint(picture, polygon(12) * size + at, np.ones(3) * 0.97, cover=0.95, soft=0.3 * size)
 
 
-_SNOW = Swarm("snow", 190, (0.01, 0.026), (0.22, 0.46), 0.1, 0.07, 0.0, _flake, reach=1.5)
+_SNOW = Swarm("snow", 260, (0.006, 0.016), (0.22, 0.46), 0.1, 0.07, 0.0, _flake, reach=1.5)
 
 
 def _snow_behind(scene: Scene, frame: int, picture: np.ndarray) -> None:
@@ -56,7 +56,7 @@ def _snow_behind(scene: Scene, frame: int, picture: np.ndarray) -> None:
 
 
 def _snow_front(scene: Scene, frame: int, picture: np.ndarray) -> None:
-    drift(scene, frame, picture, replace(_SNOW, sizes=(0.01, 0.032)), front=True)
+    drift(scene, frame, picture, replace(_SNOW, sizes=(0.006, 0.02)), front=True)
 
 
 def _banks(scene: Scene, frame: int, name: str) -> np.ndarray:
@@ -89,7 +89,7 @@ def _struck(scene: Scene, frame: int) -> float:
 def _storm_behind(scene: Scene, frame: int, picture: np.ndarray) -> None:
     bright = _struck(scene, frame)
     if bright > 0.03:
-        add(picture, np.full(picture.shape[:2], 0.7 * bright, np.float32), linear((186, 200, 255)))
+        add(picture, np.full(picture.shape[:2], 0.42 * bright, np.float32), linear((186, 200, 255)))
     _splashes(scene, frame, picture)
     drift(scene, frame, picture, _streak(-0.45, 0.32, 0.6), front=False)
 

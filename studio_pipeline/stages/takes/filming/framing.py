@@ -14,7 +14,7 @@ from studio_pipeline.schema.records import CameraPath, Motion, Rig
 __all__ = ["ANGLES", "FRAMINGS", "LENSES", "Standpoint", "head_of", "standpoint"]
 
 FRAMINGS = {
-    "extreme_close_up": ("head", 1.4), "close_up": ("head", 0.74), "bust": ("bust", 0.86), "medium": ("upper", 0.86),
+    "extreme_close_up": ("face", 1.0), "close_up": ("head", 0.74), "bust": ("bust", 0.86), "medium": ("upper", 0.86),
     "full": ("all", 0.85), "long": ("all", 0.44), "extreme_long": ("all", 0.17),
 }  # fmt: skip
 """By value of ``camera.framing``: the part that is framed, and how much of the picture's tighter side it fills."""
@@ -115,6 +115,11 @@ def _part(part: str, vertices: np.ndarray, head: np.ndarray, rig: Rig, plan: Bod
         return head
     middle = (head.min(0) + head.max(0)) / 2.0
     size = float(np.ptp(head, axis=0).max())
+    if part == "face":
+        ahead = (head - middle) @ plan.front
+        front = head[ahead > 0.3 * ahead.max()]
+        spread = np.abs(front - np.median(front, axis=0)) / np.maximum(np.ptp(front, axis=0), 1e-9)
+        return front[(spread < 0.3).all(1)] if (spread < 0.3).all(1).sum() >= 8 else front
     if part == "upper" and plan.upright:
         hips = float(rig.heads[plan.body, 1])
         chosen = vertices[(vertices[:, 1] > min(hips, float(head[:, 1].min())))]
