@@ -22,7 +22,7 @@ THUMBS = 8
 THUMB_SIZE = 64
 """Side of a picture [px], whatever the clip's shape."""
 DETAIL = 3
-"""Pictures of which a square about the subject is shown larger: a clip 96 px high at its own size."""
+"""Pictures of which a square about the subject is shown larger: a clip 96 px high."""
 _WINDOWS = 6
 _HEIGHT = 96
 SIGNALS = (
@@ -42,7 +42,7 @@ MEASURES = (
     "luma_last_levels", "streaks_per_frame", "streaks_parallel", "streaks_converging_share", "lightness_mean_lab",
     "lightness_p10_lab", "lightness_p90_lab", "chroma_mean_lab", "chroma_p95_lab", "coloured_share", "hue_mean_deg",
     "hue_agreement", "hue_axis_agreement", "warm_share", "backdrop_lightness_lab", "backdrop_a_lab",
-    "backdrop_b_lab", "outline_px", "outline_relative", "outline_covered_share", "shading_slope_share",
+    "backdrop_b_lab", "outline_px", "outline_relative", "outline_covered_share", "shading_spread_levels",
     "shading_levels", "shading_contrast_lab", "shading_even_share", "halftone_regularity", "halftone_pitch_px",
     "grain_lab", "corner_darkness_lab", "subject_sharpness_lab", "backdrop_sharpness_lab", "colour_fringe",
     "flicker_median_levels", "flicker_mean_levels",

@@ -20,7 +20,7 @@ def halftone(pictures: Sequence[Still]) -> Reading:
     peaks = np.array([_lattice(still) for still in pictures] or [(0.0, 0.0)])
     strength, pitch = peaks[np.argsort(peaks[:, 0])[len(peaks) // 2]]
     measures = {"halftone_regularity": round(float(strength), 4), "halftone_pitch_px": round(float(pitch), 2)}
-    confidence = sure(float(strength), 0.25, 0.6)
+    confidence = sure(float(strength), 0.35, 0.85)
     values = {"texture.surface": {"halftone": confidence}, "style.look": {"comic": 0.9 * confidence}}
     return Reading(looked_at=(), values=values if confidence >= 0.5 else {}, measures=measures)
 
@@ -46,6 +46,8 @@ def _lattice(still: Still) -> tuple[float, float]:
 
 def _second_peak(tile: np.ndarray) -> tuple[float, float]:
     """Of a tile that is periodic both ways the correlation comes back in two directions; a line's only in one."""
+    import cv2
+
     window = np.outer(np.hanning(_TILE), np.hanning(_TILE))
     spectrum = np.abs(np.fft.fft2(np.clip(tile, -12.0, 12.0) * window)) ** 2
     alike = np.fft.fftshift(np.fft.ifft2(spectrum).real)
@@ -55,7 +57,11 @@ def _second_peak(tile: np.ndarray) -> tuple[float, float]:
     y, x = np.mgrid[:_TILE, :_TILE] - _TILE // 2
     radius = np.hypot(x, y)
     ring = (radius >= 3.0) & (radius <= 14.0)
-    first = np.argmax(np.where(ring, alike, -1.0))
+    crest = ring & (alike >= cv2.dilate(alike, np.ones((3, 3), np.uint8)))
+    if not crest.any():
+        return 0.0, 0.0
+    high = crest & (alike >= 0.8 * alike[crest].max())
+    first = np.argmin(np.where(high, radius, np.inf))
     angle = np.arctan2(y.flat[first], x.flat[first])
     turned = np.abs(np.sin(np.arctan2(y, x) - angle)) > 0.6
     return float(min(alike.flat[first], np.max(np.where(ring & turned, alike, -1.0)))), float(radius.flat[first])

@@ -93,12 +93,15 @@ def rhythm(changes: np.ndarray, fps: float) -> Reading:
 
 
 def _periodic(changes: np.ndarray, n: int) -> float:
-    """Change within holds of ``n`` frames over change between them, at the best phase; small where they are held."""
-    floor = float(np.percentile(changes, 5))
-    lifted = np.maximum(changes - floor, 0.0)
+    """Change within holds of ``n`` frames over change between them, at the best phase; small where they are held.
+
+    The most changing place within the holds counts: what is held for two frames is not held for four.
+    """
+    lifted = np.maximum(changes - float(np.percentile(changes, 5)), 0.0)
     ratios = []
     for phase in range(n):
-        new = np.arange(len(changes)) % n == phase
-        if new.sum() and (~new).sum():
-            ratios.append(float(lifted[~new].mean() / max(lifted[new].mean(), 0.3)))
+        places = [lifted[(phase + k) % n :: n] for k in range(n)]
+        if all(len(place) for place in places):
+            means = [float(place.mean()) for place in places]
+            ratios.append(max(means[1:]) / max(means[0], 0.3))
     return min(ratios, default=1.0)

@@ -11,12 +11,15 @@ from typing import Annotated, Any
 import typer
 
 from studio_pipeline import __version__
+from studio_pipeline.cli.caption import caption
 from studio_pipeline.cli.evaluate import evaluate_app
+from studio_pipeline.cli.evaluate_caption import evaluate_caption
 from studio_pipeline.cli.evaluate_refine import evaluate_refine
 from studio_pipeline.cli.evaluate_rig import evaluate_rig
 from studio_pipeline.cli.override import override, unpin
 from studio_pipeline.cli.retarget import retarget
 from studio_pipeline.cli.rig import rig
+from studio_pipeline.cli.takes import select, takes
 from studio_pipeline.cli.taxonomy import taxonomy_app
 from studio_pipeline.cli.train import train_app
 from studio_pipeline.line.threads import fix_threads
@@ -34,12 +37,16 @@ app = typer.Typer(
 )
 evaluate_app.command("rig")(evaluate_rig)
 evaluate_app.command("refine")(evaluate_refine)
+evaluate_app.command("caption")(evaluate_caption)
 app.add_typer(evaluate_app)
 app.add_typer(train_app)
 app.add_typer(taxonomy_app)
 for _command in (rig, override, unpin):
     app.command()(_command)
 app.command()(retarget)
+app.command()(caption)
+for _command in (takes, select):
+    app.command()(_command)
 
 ShotFiles = Annotated[list[Path], typer.Argument(help="Shot lists (YAML).", show_default=False)]
 OnlyShots = Annotated[list[str] | None, typer.Option("--shot", help="Only this shot id; may be repeated.")]

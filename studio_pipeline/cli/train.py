@@ -39,6 +39,10 @@ def rig(
     cooldown: Annotated[bool, typer.Option("--cooldown", help="Let the rate fall to nothing: the last piece.")] = False,
     mixed: Annotated[bool, typer.Option("--mixed/--full", help="bfloat16 where it pays, or float32 all along.")] = True,
     seed: Annotated[int, typer.Option("--seed")] = 1,
+    start: Annotated[
+        Path | None,
+        typer.Option("--start", help="Begin a new training from these exported weights.", dir_okay=False),
+    ] = None,
     export: Annotated[
         Path | None, typer.Option("--export", help="Write the weights for use here (safetensors).", dir_okay=False)
     ] = None,
@@ -53,7 +57,7 @@ def rig(
         seed=seed, device=_device(device),
     )  # fmt: skip
     made = {Part.SKELETON: SkeletonTraining, Part.SKIN: SkinTraining}[part]
-    training = made(out, piece)
+    training = made(out, piece, start=start)
     last = training.run(_tell)
     typer.echo(f"{training.path}: {training.history['steps']} steps, {last}")
     if export is not None:

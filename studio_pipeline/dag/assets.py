@@ -116,7 +116,7 @@ def _make(context: dg.AssetExecutionContext, studio: Studio, name: str) -> Outco
 def _group(name: str) -> str:
     groups = {
         "cast": ("character", "rig", "solid"),
-        "direction": ("canonical_view", "directives", "takes", "reference_clip"),
+        "direction": ("canonical_view", "directives", "takes", "take_report", "reference_clip"),
         "motion": ("observations", "lifted_motion", "refined_motion"),
         "delivery": ("delivery", "review"),
     }

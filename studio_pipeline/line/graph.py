@@ -18,6 +18,7 @@ _PACKAGES = (
     "canonical_view",
     "directives",
     "takes",
+    "take_report",
     "reference_clip",
     "observations",
     "lifted_motion",

@@ -122,17 +122,19 @@ def from_record(record: Mapping[str, Any]) -> ResolvedShot:
 
 
 def _directives(shot: Shot, setups: Mapping[str, StageSetup], at: Where) -> tuple[dict[str, str], list[str]]:
-    """The shot's explicit directives under their present names, and a line for each that has an older one."""
+    """The shot's explicit directives under their present names, a line for each older name there or in the brief."""
     own = getattr(setups["directives"].settings, "taxonomy", None) if "directives" in setups else None
-    if not shot.directives and own is None:
+    if not shot.directives and own is None and "=" not in shot.brief:
         return {}, []  # the taxonomy is read only for shots that name values of it
     from studio_pipeline.stages.directives import load_taxonomy, validate_directives
+    from studio_pipeline.stages.directives.words import renamed_in
 
     taxonomy = load_taxonomy(own=[own] if own else ())
     if problems := validate_directives(shot.directives, taxonomy):
         raise InputError("; ".join(problems), where=at("directives"))
     values, told = taxonomy.migrate(shot.directives)
-    return values, [f"{at('directives')}: {line}" for line in told]
+    told = [f"{at('directives')}: {line}" for line in told]
+    return values, told + [f"{at('brief')}: {line}" for line in renamed_in(shot.brief, taxonomy)]
 
 
 def _show_plate(setups: dict[str, StageSetup]) -> None:

@@ -71,14 +71,9 @@ def _collect(paths: Sequence[tuple[Path, bool]]) -> tuple[Taxonomy | None, list[
     problems: list[str] = []
     sources: list[SourceFile] = []
     for path, may_be_shipped in paths:
-        source, found = read_source(path)
+        source, found = read_source(path, shipped=may_be_shipped)
         problems += found
-        if source is None:
-            continue
-        if not source.own and not may_be_shipped:
-            problems.append(f"{path}:1: lacks the field 'studio': a studio's own file says whose it is")
-            continue
-        sources.append(source)
+        sources += [source] if source is not None else []
     merge = Merge(sources)
     problems += merge.problems
     return (merge.taxonomy() if not problems else None), problems

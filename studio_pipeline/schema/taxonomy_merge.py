@@ -69,8 +69,8 @@ class SourceFile:
         return f"{self.path}:{self.root.line_of(steps)}"
 
 
-def read_source(path: Path) -> tuple[SourceFile | None, list[str]]:
-    """One file, or None and what is wrong with it, a line each."""
+def read_source(path: Path, *, shipped: bool = True) -> tuple[SourceFile | None, list[str]]:
+    """One file, or None and what is wrong with it, a line each; ``shipped``: it may be one of the shipped ones."""
     try:
         root, found = parse_yaml(read_text(path, limit=_MAX_BYTES))
     except YamlProblem as problem:
@@ -81,6 +81,8 @@ def read_source(path: Path) -> tuple[SourceFile | None, list[str]]:
         return None, [f"{path}:{problem.line}: {problem}" for problem in found]
     if not isinstance(root.value, dict):
         return None, [f"{path}:{root.line}: expected a mapping with 'version' and 'fields'"]
+    if not shipped and "studio" not in root.value:
+        return None, [f"{path}:{root.line}: lacks the field 'studio': a studio's own file says whose it is"]
     model: type[BaseModel] = _OwnFile if "studio" in root.value else _ShippedFile
     try:
         return SourceFile(path, root, model.model_validate(root.value)), []
@@ -250,11 +252,7 @@ class Merge:
                 if other not in known:
                     self.problems.append(f"{place}: {name} contradicts {other!r}, which is no tag")
                 elif other == name or (same_field and not draft.head.many):
-                    what = (
-                        "itself"
-                        if other == name
-                        else f"{other}: a field that holds one value excludes the others anyway"
-                    )
+                    what = "itself" if other == name else f"{other}, but values of one field exclude each other anyway"
                     self.problems.append(f"{place}: {name} contradicts {what}")
                 else:
                     for one, two in ((name, other), (other, name)):
@@ -283,9 +281,7 @@ class Merge:
             if note.new not in known:
                 self.problems.append(f"{place}: {note.old} is renamed to {note.new}, which is nothing of this taxonomy")
             if ("=" in note.old) != ("=" in note.new):
-                self.problems.append(
-                    f"{place}: a field is renamed to a field and a value to a value, not {note.old} to {note.new}"
-                )
+                self.problems.append(f"{place}: {note.old} and {note.new} must both be fields, or both values")
 
 
 def _disagrees(item: Any, head: TaxonomyField) -> str:

@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from studio_pipeline.schema.tags import Tag, Taxonomy, TaxonomyField
@@ -52,9 +53,10 @@ def tag_record(field: TaxonomyField, tag: Tag) -> dict[str, Any]:
     }
 
 
+@lru_cache(maxsize=8192)
 def _plain(text: str) -> str:
     folded = unicodedata.normalize("NFKC", text).casefold()
-    return " ".join(re.sub(r"[-_=.]+", " ", folded).split())
+    return " ".join(re.sub(r"[\W_]+", " ", folded).split())
 
 
 def _scores(wanted: str, field: TaxonomyField, tag: Tag) -> Iterator[tuple[float, str]]:
@@ -68,7 +70,7 @@ def _scores(wanted: str, field: TaxonomyField, tag: Tag) -> Iterator[tuple[float
         elif _holds(term, wanted):
             yield 0.5 + 0.3 * len(wanted) / len(term), why
         elif min(len(term), len(wanted)) > 3:
-            likeness = difflib.SequenceMatcher(None, wanted, term).ratio()
+            likeness = _likeness(wanted, term)
             if likeness >= _NEAR:
                 yield 0.7 * likeness, f"near {term!r}"
     for text, what, weight in ((tag.meaning, "its meaning", 0.4), (tag.appearance, "its appearance", 0.35)):
@@ -81,11 +83,16 @@ def _scores(wanted: str, field: TaxonomyField, tag: Tag) -> Iterator[tuple[float
             yield weight * share, f"in {what}"
 
 
+def _likeness(one: str, two: str) -> float:
+    """0..1; 0 where two words are far from alike."""
+    matcher = difflib.SequenceMatcher(None, one, two)
+    near = matcher.real_quick_ratio() >= _NEAR and matcher.quick_ratio() >= _NEAR
+    return matcher.ratio() if near else 0.0
+
+
 def _holds(text: str, part: str) -> bool:
     """Whether ``part`` stands in ``text``: as whole words in English, anywhere in Japanese."""
-    if part.isascii():
-        return re.search(rf"(?<![a-z0-9]){re.escape(part)}(?![a-z0-9])", text) is not None
-    return part in text
+    return f" {part} " in f" {text} " if part.isascii() else part in text
 
 
 def sorted_axes(taxonomy: Taxonomy) -> list[str]:
@@ -103,8 +110,10 @@ def page(taxonomy: Taxonomy) -> str:
         "",
         "<!-- Made by `studio taxonomy docs --out docs/taxonomy.md` from assets/taxonomy/*.yaml: change those. -->",
         "",
-        f"Version {taxonomy.version}: {total} tags in {len(taxonomy.fields)} fields on {len(axes)} axes. Directives",
-        "are written as `field: value` in a shot's `directives`, or in the words of its brief, English or Japanese.",
+        f"Version {taxonomy.version}: {total} tags in {len(taxonomy.fields)} fields on {len(axes)} axes.",
+        "",
+        "A director writes `field: value` in a shot's `directives`, or words in its brief, English or Japanese;",
+        "there a tag may also be spelt out, as `camera.move=pan_left`.",
         "",
         *_INTRODUCTION,
         "",
@@ -131,7 +140,8 @@ _INTRODUCTION = (
     "",
     "- Who wins: the artist's explicit value, then the brief, then what is measured in the shot's reference or plate,",
     "  then a model, then the default. Values of other fields that contradict the winner are left out and told.",
-    '- "Read by" names what reads a tag back from pictures: a measure of the captioner, or its network.',
+    '- "Read by" names what reads a tag back from pictures: a measure of the captioner (its file in',
+    "  `studio_pipeline/caption`), or `network`. Where it is empty nothing here reads the tag.",
     "- A contradiction is written at one tag and holds for both; both tables show it.",
     "- `studio taxonomy search 集中線` finds a tag by any of its words, `studio taxonomy explain camera.move=pan_left`",
     "  tells all about one.",

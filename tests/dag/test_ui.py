@@ -80,7 +80,7 @@ def pictures(url: str) -> dict[str, list[str]]:
 
 def test_the_graph_and_the_actual_picture(served: str) -> None:
     found = pictures(served)
-    assert len(found) == 12 and found["rig"] == []
+    assert len(found) == 13 and found["rig"] == []
     (address,) = found["character"]
     assert get(served + address).startswith(b"\x89PNG")
     for wrong in ("/../manifest.json", "/stage.json"):

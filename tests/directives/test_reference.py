@@ -15,10 +15,12 @@ from studio_pipeline.line.keys import ingredients
 from studio_pipeline.line.resolve import from_record, to_record
 from studio_pipeline.line.shots import read_shot_lists
 from studio_pipeline.media.video import write_mp4
-from studio_pipeline.schema.directives import Directives
+from studio_pipeline.schema.directives import Directives, DirectiveValue
 from studio_pipeline.schema.errors import InputError
 from studio_pipeline.stages.base import StageContext
-from studio_pipeline.stages.directives import STAGE
+from studio_pipeline.stages.directives import STAGE, validate_directives
+from studio_pipeline.stages.directives.making import make
+from studio_pipeline.stages.directives.network import missing
 from studio_pipeline.store import key_of
 
 SHOT = "- {show: t, sequence: a, shot: '0010', character: pip, frames: [1001, 1016], resolution: [96, 96]"
@@ -82,6 +84,61 @@ def test_a_picture_is_a_reference_too(context, tmp_path: Path) -> None:
     assert origin(record, "camera.move")[1] == "default"
 
 
+def test_a_backend_may_read_and_propose_more(context, clip: Path) -> None:
+    def model(field: str, value: str) -> DirectiveValue:
+        return DirectiveValue(field=field, value=value, confidence=0.7, origin="model")
+
+    def read(footage, taxonomy) -> list[DirectiveValue]:
+        assert footage.frames.shape == (24, 128, 128, 3) and footage.fps == 24
+        return [model("environment.place", "forest"), model("camera.move", "roll"), model("no.field", "x")]
+
+    def propose(taxonomy) -> list[DirectiveValue]:
+        return [model("motion.performance", "dance"), model("environment.place", "city")]
+
+    given = context(reference=str(clip))
+    make(given, read=read, propose=propose)
+    record = Directives.model_validate(json.loads((given.out / "directives.json").read_text()))
+    assert origin(record, "environment.place") == ("forest", "model")
+    assert origin(record, "camera.move") == ("pan_left", "measured")  # a measure stands before a model
+    assert origin(record, "motion.performance") == ("dance", "model")  # and a proposal before the body plan
+    given = context(brief="Pip waves in the city")
+    make(given, propose=propose)
+    record = Directives.model_validate(json.loads((given.out / "directives.json").read_text()))
+    assert origin(record, "motion.performance") == ("wave", "brief")
+
+
+def test_without_its_weights_the_network_is_refused_before_any_work(
+    tmp_path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("characters", "taxonomy"):
+        (tmp_path / "library").mkdir(exist_ok=True)
+        (tmp_path / "library" / name).symlink_to(repository / "assets" / name)
+    monkeypatch.setenv("STUDIO_ASSETS", str(tmp_path / "library"))
+    with pytest.raises(
+        InputError, match=r"stages\.directives\.backend.*weights/caption.*studio train caption"
+    ) as refused:
+        resolved(tmp_path, ", stages: {directives: {backend: network}}")
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.skipif(bool(missing()), reason="the captioner's weights are not in the asset library")
+def test_the_network_reads_beside_the_measures(context, clip: Path) -> None:
+    given = context(reference=str(clip), directives={"style.palette": "sepia"})
+    STAGE.backends["network"].load()(given)
+    record = Directives.model_validate(json.loads((given.out / "directives.json").read_text()))
+    assert origin(record, "style.palette") == ("sepia", "artist")
+    caption = json.loads((given.out / "captions.json").read_text())["reference"]
+    for value in caption["values"]:
+        assert value["origin"] in ("measured", "model") and validate_directives({value["field"]: value["value"]}) == []
+
+
+@pytest.mark.parametrize("size", [(1, 1), (8, 200), (16, 400)])
+def test_a_speck_is_no_reference(context, tmp_path: Path, size: tuple[int, int]) -> None:
+    cv2.imwrite(str(tmp_path / "look.png"), np.zeros((*size, 3), np.uint8))
+    with pytest.raises(InputError, match=r"look\.png.*pixels"):
+        made(context(reference=str(tmp_path / "look.png")))
+
+
 @pytest.mark.parametrize("content", [b"", b"\x00\x00\x00\x18ftypmp42 and no more", b"#EXTM3U\n/etc/passwd\n"])
 def test_a_hostile_reference_is_one_clear_line(context, tmp_path: Path, content: bytes) -> None:
     (tmp_path / "bad.mp4").write_bytes(content)
@@ -134,6 +191,8 @@ def test_old_names_in_a_shot_list_resolve_to_the_same_work(tmp_path: Path) -> No
     assert all("shots.yaml:1" in line for line in old.warnings)
     assert any("style.light" in line and "lighting.source" in line for line in old.warnings)
     assert any("'brief'" in line and "'measured'" in line for line in old.warnings)
+    (told,) = resolved(tmp_path, ", brief: 'A portrait, style.light=rim'").warnings
+    assert "field 'brief'" in told and "lighting.source" in told
 
 
 def test_a_studios_own_value_is_valid_where_its_file_is_named(tmp_path: Path, context) -> None:

@@ -25,8 +25,8 @@ from studio_pipeline.stages.character.plate import protocol_vertices
 pytestmark = pytest.mark.slow
 
 STAGES = (
-    *("character", "rig", "solid", "canonical_view", "directives", "takes", "reference_clip", "observations"),
-    *("lifted_motion", "refined_motion", "delivery", "review"),
+    *("character", "rig", "solid", "canonical_view", "directives", "takes", "take_report", "reference_clip"),
+    *("observations", "lifted_motion", "refined_motion", "delivery", "review"),
 )
 
 

@@ -1,4 +1,4 @@
-"""A toy studio: five tiny stages instead of the real twelve, so that the line is tested in milliseconds."""
+"""A toy studio: five tiny stages instead of the real thirteen, so that the line is tested in milliseconds."""
 
 from __future__ import annotations
 

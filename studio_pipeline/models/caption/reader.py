@@ -51,12 +51,23 @@ class CaptionReader:
             By field, values with calibrated confidences (none: it is left open) and whose word it is: "measured" or
             "model".
         """
-        chances = probabilities(self.net, thumbs, details, signals, np.repeat(measures[None], len(thumbs), 0))
+        return self.weigh(self.chances(thumbs, details, signals, measures), said)
+
+    def chances(
+        self, thumbs: np.ndarray, details: np.ndarray, signals: np.ndarray, measures: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """The network's own probabilities [V] by field, of all windows together; arguments as `read` has them."""
+        rows = probabilities(self.net, thumbs, details, signals, np.repeat(measures[None], len(thumbs), 0))
+        return {name: rows[name].max(0) if many else rows[name].mean(0) for name, _, many in self.net.config["fields"]}
+
+    def weigh(
+        self, chances: Mapping[str, np.ndarray], said: Mapping[str, Mapping[str, float]]
+    ) -> dict[str, tuple[dict[str, float], str]]:
+        """What is said when the network gives ``chances`` and the measures ``said``; as `read`."""
         found = {}
         for name, values, many in self.net.config["fields"]:
             reading = self.readings.get(name, FieldReading())
-            network = chances[name].max(0) if many else chances[name].mean(0)
-            scores = joined(reading, values, network, said.get(name, {}), many=many)
+            scores = joined(reading, values, chances[name], said.get(name, {}), many=many)
             origin = "measured" if reading.source == "measured" else "model"
             found[name] = (said_of(reading, values, scores, many=many), origin)
         return found

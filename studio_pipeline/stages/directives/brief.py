@@ -67,9 +67,8 @@ def direct(
         conflicts += [*clashes, *told]
         denied |= {f"{field.field}={value}" for value in excluded}
     kept, told = settle(_in_order(given, explicit, matches), taxonomy)
-    conflicts += told
     record = _record(kept, denied, taxonomy, moving_camera=moving_camera)
-    record = record.model_copy(update={"conflicts": tuple(conflicts)})
+    record = record.model_copy(update={"conflicts": (*conflicts, *told)})
     return record.model_copy(update={"narrative": narrate(brief, record, taxonomy)}), matches
 
 

@@ -39,7 +39,8 @@ def full_stop(text: str) -> str:
 def _phrase(value: DirectiveValue, taxonomy: Taxonomy) -> str:
     field = taxonomy.field(value.field)
     assert field is not None
-    kind = value.field.partition(".")[2].replace("_", " ")
+    prefix, _, kind = value.field.replace("_", " ").partition(".")
+    kind = f"light {kind}" if prefix == "lighting" else kind  # "light source", but "camera move" is under Camera
     text = value.value.replace("_", " ")
     meaning = field.tag(value.value).meaning
     if value.origin == "default":

@@ -24,6 +24,7 @@ STAGE = Stage(
         "canonical_view",
         "directives",
         "takes",
+        "take_report",
         "reference_clip",
         "observations",
         "lifted_motion",

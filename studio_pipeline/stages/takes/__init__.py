@@ -56,7 +56,7 @@ STAGE = Stage(
     version=1,
     summary="Candidate clips: procedural previz, or a plate",
     inputs=("directives", "canonical_view", "character", "rig"),
-    shot_fields=("seed", "fps", "frames", "handles", "resolution"),
+    shot_fields=("seed", "fps", "frames", "handles", "resolution", "camera"),
     backends={
         "previz": Backend(
             run="studio_pipeline.stages.takes.previz:run",

@@ -53,12 +53,12 @@ def goals_of(truths: Sequence[Mapping[str, Any]], fields: Fields) -> Goals:
 
 def mirrored_values(fields: Fields) -> np.ndarray:
     """For every value the one that a mirror makes of it. [V] int"""
-    names = [(name, value) for name, values, _ in fields for value in values]
+    names: list[tuple[str, str]] = [(name, value) for name, values, _ in fields for value in values]
     place = {pair: index for index, pair in enumerate(names)}
     swap: dict[str, str] = {"left": "right", "right": "left"}
     found = []
     for name, value in names:
-        other = "_".join(swap.get(word, word) for word in value.split("_"))
+        other = "_".join(swap.get(str(word), str(word)) for word in value.split("_"))
         found.append(place.get((name, other), place[(name, value)]))
     return np.array(found)
 

@@ -21,6 +21,7 @@ PROCEDURAL = "procedural"
 """Begins the name of an actor that is drawn: ``procedural:7``, or ``procedural:held_out:7`` for evaluation."""
 _RESOLUTION = 40  # cells along a drawn body: small pictures need no more
 _HEIGHT_M = 1.6
+_ATLAS = 256  # px, longest side
 _KEY = 0x63617374  # streams of the cast are apart from the rig network's
 _HELD_OUT = 1_000_000
 
@@ -57,7 +58,16 @@ def load_actor(name: str) -> Actor:
         raise InputError("no such file", where=path, do="give a GLB, glTF or USD file")
     loaded = load_character(path)
     rig = loaded.own_rig or build_rig(loaded.character.vertices, loaded.character.faces)[0]
-    return Actor(name=path.stem, character=loaded.character, rig=rig)
+    return Actor(name=path.stem, character=replace(loaded.character, atlas=_small(loaded.character.atlas)), rig=rig)
+
+
+def _small(atlas: np.ndarray) -> np.ndarray:
+    """An atlas [h, w, 4] no larger than small pictures can show."""
+    import cv2
+
+    scale = _ATLAS / max(atlas.shape[:2])
+    size = (max(1, round(atlas.shape[1] * scale)), max(1, round(atlas.shape[0] * scale)))
+    return atlas if scale >= 1.0 else cv2.resize(atlas, size, interpolation=cv2.INTER_AREA)
 
 
 def _drawn(name: str, index: int) -> Actor:

@@ -1,7 +1,7 @@
 """What clips are asked for: shots as a director would ask, every value about equally often.
 
 A shot has a performance with a timing and an energy, and of everything else only a little that is unusual: a camera
-move or an unusual frame, a palette or a light, an effect or two. A field that nobody asks for has its default.
+move or an unusual frame, a palette or a place, an effect or two. A field that nobody asks for has its default.
 """
 
 from __future__ import annotations
@@ -19,15 +19,14 @@ Asked = dict[str, tuple[str, ...]]
 """Values by field; several only where the field holds many."""
 
 _ALWAYS = ("motion.performance", "motion.timing", "motion.energy", "style.shading")
-_OFTEN = {
-    "camera.move": 0.6, "style.palette": 0.45, "style.line": 0.5, "environment.time": 0.4, "environment.place": 0.55,
-    "motion.path": 0.25, "subject.mood": 0.25, "motion.accent": 0.3, "camera.transition": 0.12, "style.look": 0.25,
-    "environment.weather": 0.25, "lighting.source": 0.3, "texture.surface": 0.2, "texture.finish": 0.15,
-}  # fmt: skip
-_RARELY = 0.15  # of any other field
-_FRAMES = ("camera.framing", "camera.angle", "camera.lens", "camera.focus")  # asked for where the camera stands still
-_EFFECTS = 0.22  # of each field of effects
-_SIZES = ((96, 96), (96, 96), (112, 96), (128, 96), (88, 96))
+_KINDS: tuple[tuple[tuple[str, ...], tuple[float, float]], ...] = (
+    (("camera.",), (0.95, 0.05)),
+    (("style.", "texture.", "lighting.", "environment."), (0.85, 0.3)),
+    (("vfx.",), (0.85, 0.35)),
+    (("motion.", "subject."), (0.5, 0.05)),
+)
+"""Of each kind of field, the chance that one unusual thing is asked for, and a second one."""
+_SIZES = ((72, 72), (72, 72), (84, 72), (96, 72), (66, 72))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +36,7 @@ class Case:
     actor: str  # see `cast.load_actor`
     asked: Asked
     seed: int
-    size: tuple[int, int] = (96, 96)  # width, height [px]
+    size: tuple[int, int] = (72, 72)  # width, height [px]
     frames: int = 24
     fps: int = 24
 
@@ -75,37 +74,38 @@ def draw_cases(
     }
     casting = _Deck(actors, rng)
     for _ in range(count):
-        asked: Asked = {name: (decks[name].draw(),) for name in _ALWAYS if name in decks}
-        for name in _wanted(rng, taxonomy, [name for name in unusual if name not in asked]):
-            asked[name] = (unusual[name].draw(),)
+        asked: Asked = {}
+        for name in (name for name in _ALWAYS if name in decks):
+            value = decks[name].draw()
+            if _agrees(taxonomy, name, value, asked):
+                asked[name] = (value,)
+        for name in _wanted(rng, {n: len(deck.values) for n, deck in unusual.items() if n not in asked}):
+            value = unusual[name].draw()
+            if _agrees(taxonomy, name, value, asked):
+                asked[name] = (value,)
         yield Case(
             actor=casting.draw(), asked=asked, seed=int(rng.integers(1 << 30)),
             size=_SIZES[int(rng.integers(len(_SIZES)))],
         )  # fmt: skip
 
 
-def _wanted(rng: np.random.Generator, taxonomy: Taxonomy, names: Sequence[str]) -> list[str]:
-    """Fields that a shot asks something unusual of."""
+def _agrees(taxonomy: Taxonomy, name: str, value: str, asked: Asked) -> bool:
+    """Whether the taxonomy lets a value stand beside what is asked already."""
+    this = taxonomy.tag(f"{name}={value}")
+    for other in (f"{field}={one}" for field, values in asked.items() for one in values):
+        that = taxonomy.tag(other)
+        if this is None or that is None or other in this.contradicts or f"{name}={value}" in that.contradicts:
+            return False
+    return True
+
+
+def _wanted(rng: np.random.Generator, counts: Mapping[str, int]) -> list[str]:
+    """Fields that a shot asks something unusual of; ``counts``: how many unusual values each has."""
     chosen = []
-    moves = "camera.move" in names and rng.random() < _OFTEN["camera.move"]
-    frames = [name for name in _FRAMES if name in names]
-    for name in names:
-        field = taxonomy.field(name)
-        if name == "camera.move":
-            take = moves
-        elif name in frames:
-            continue
-        elif field is not None and field.group == "effects":
-            take = rng.random() < (_EFFECTS if field.many else 0.0)
-        else:
-            take = rng.random() < _OFTEN.get(name, _RARELY)
-        if take:
-            chosen.append(name)
-    if frames and not moves and rng.random() < 0.85:
-        chosen.append(frames[int(rng.choice(len(frames), p=_share(frames)))])
+    for starts, chances in _KINDS:
+        names = [name for name in counts if name.startswith(starts)]
+        for chance in chances:
+            if names and rng.random() < chance:
+                weight = np.array([counts[name] for name in names], float)
+                chosen.append(names.pop(int(rng.choice(len(names), p=weight / weight.sum()))))
     return chosen
-
-
-def _share(frames: Sequence[str]) -> np.ndarray:
-    weight = np.array([{"camera.framing": 6.0, "camera.angle": 5.0, "camera.lens": 3.0}.get(n, 2.0) for n in frames])
-    return weight / weight.sum()

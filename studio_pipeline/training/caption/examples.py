@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -18,7 +18,8 @@ from studio_pipeline.caption.evidence import gather
 from studio_pipeline.caption.looking import look
 from studio_pipeline.schema.arrays import load_arrays, save_arrays
 from studio_pipeline.schema.clip import Clip
-from studio_pipeline.schema.taxonomy import Taxonomy, load_taxonomy
+from studio_pipeline.schema.taxonomy import load_taxonomy
+from studio_pipeline.store.codehash import code_digest
 from studio_pipeline.training.caption.drawing import Case
 from studio_pipeline.training.caption.filming import film
 
@@ -76,13 +77,17 @@ def make_examples(
     workers: int = 1,
     tell: Callable[[str], None] = lambda line: None,
 ) -> list[Path]:
-    """Film the cases that no file in ``folder`` holds yet; all files."""
+    """Film the cases that no file in ``folder`` holds yet, look at the clips that the code has not yet looked at so.
+
+    Clips are kept too: a measure that changed is taken anew without filming. Returns the files of examples.
+    """
     from concurrent.futures import ProcessPoolExecutor, as_completed
     from multiprocessing import get_context
 
-    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "films").mkdir(parents=True, exist_ok=True)
+    code = code_digest(f"{__name__}:example_of")
     works = [
-        (folder / f"{start:06d}.npz", list(cases[start : start + _SHARD]), dict(drawable))
+        (folder / f"{start:06d}-{code[:12]}.npz", list(cases[start : start + _SHARD]), dict(drawable))
         for start in range(0, len(cases), _SHARD)
     ]
     left = [work for work in works if not work[0].is_file()]
@@ -99,22 +104,40 @@ def make_examples(
 
 
 def _shard(path: Path, cases: list[Case], drawable: dict[str, tuple[str, ...]]) -> None:
+    film_path = path.parent / "films" / f"{path.stem.partition('-')[0]}.npz"
+    if not film_path.is_file():
+        _film(film_path, cases, drawable)
+    filmed = load_arrays(film_path)
+    told = json.loads(filmed["text"].tobytes().decode())
+    rows = [
+        example_of(
+            Clip(frames=filmed[f"frames{k}"], alpha=filmed[f"alpha{k}"], fps=Fraction(row["fps"]), first_frame=1),
+            row["seed"],
+        )
+        for k, row in enumerate(told)
+    ]  # fmt: skip
+    arrays = {name: np.stack([row[name] for row in rows]) for name in ("thumbs", "details", "signals", "measures")}
+    text = json.dumps([{"truth": a["truth"], "said": b["said"]} for a, b in zip(told, rows, strict=True)])
+    _keep(path, {**arrays, "text": np.frombuffer(text.encode(), np.uint8)})
+
+
+def _film(path: Path, cases: Sequence[Case], drawable: Mapping[str, tuple[str, ...]]) -> None:
     taxonomy = load_taxonomy()
-    rows = list(_rows(cases, taxonomy, drawable))
-    names = ("thumbs", "details", "signals", "measures")
-    arrays = {name: np.stack([row[name] for row in rows]) for name in names}
-    text = json.dumps([{"truth": row["truth"], "said": row["said"]} for row in rows])
-    scratch = path.with_name(f"{path.stem}.{os.getpid()}.part.npz")
-    save_arrays(scratch, text=np.frombuffer(text.encode(), np.uint8), **arrays)
-    scratch.replace(path)
-
-
-def _rows(
-    cases: Sequence[Case], taxonomy: Taxonomy, drawable: Mapping[str, tuple[str, ...]]
-) -> Iterator[dict[str, Any]]:
-    for case in cases:
+    arrays: dict[str, np.ndarray] = {}
+    told = []
+    for k, case in enumerate(cases):
         filmed = film(case, taxonomy, drawable)
-        yield example_of(filmed.clip, case.seed) | {"truth": filmed.truth}
+        alpha = filmed.clip.alpha
+        arrays[f"frames{k}"] = filmed.clip.frames
+        arrays[f"alpha{k}"] = np.full(filmed.clip.frames.shape[:3], 255, np.uint8) if alpha is None else alpha
+        told.append({"truth": filmed.truth, "seed": case.seed, "fps": case.fps})
+    _keep(path, {**arrays, "text": np.frombuffer(json.dumps(told).encode(), np.uint8)})
+
+
+def _keep(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    scratch = path.with_name(f"{path.stem}.{os.getpid()}.part")
+    save_arrays(scratch, **arrays)
+    scratch.replace(path)
 
 
 def load_examples(paths: Sequence[Path]) -> Examples:

@@ -14,6 +14,7 @@ from studio_pipeline.schema.directives import GROUPS, Directives, DirectiveValue
 from studio_pipeline.schema.records import CameraPath
 from studio_pipeline.schema.taxonomy import Taxonomy
 from studio_pipeline.stages.takes import PrevizSettings
+from studio_pipeline.stages.takes.drawn import drawable_tags
 from studio_pipeline.stages.takes.previz import Previz, make_previz
 from studio_pipeline.training.caption.cast import Actor, load_actor, painted
 from studio_pipeline.training.caption.drawing import Asked, Case
@@ -84,6 +85,8 @@ def _truth(case: Case, taxonomy: Taxonomy, drawable: Mapping[str, tuple[str, ...
         if not drawable.get(field.field):
             continue
         asked = case.asked.get(field.field)
+        if asked is None and field.field == "vfx.strength":
+            continue
         if asked is None:
             truth[field.field] = () if field.many else ((field.default,) if field.default else None)
         elif all(f"{field.field}={value}" in obeyed for value in asked):
@@ -97,35 +100,11 @@ def _truth(case: Case, taxonomy: Taxonomy, drawable: Mapping[str, tuple[str, ...
 
 
 def what_previz_draws(taxonomy: Taxonomy) -> dict[str, tuple[str, ...]]:
-    """Values that previz says it obeys, by field: each is asked for once, of a shipped character, very small.
-
-    What depends on the body is counted if any of the shipped characters can do it.
-    """
-    from studio_pipeline.training.caption.cast import shipped
-
-    found: dict[str, tuple[str, ...]] = {}
-    actors = shipped()
+    """Values that previz draws, by field of the taxonomy, defaults included."""
+    tags = set(drawable_tags())
+    found = {}
     for field in taxonomy.fields:
-        kept = []
-        for value in field.values:
-            if value == field.default:
-                kept.append(value)
-                continue
-            for actor in actors:
-                case = Case(actor=actor, asked=_asked(field.field, value), seed=1, size=(24, 24), frames=4)
-                made = _previz(
-                    load_actor(actor), _view(load_actor(actor), case, np.random.default_rng(0)),
-                    _directives(case.asked, taxonomy), case,
-                )  # fmt: skip
-                if f"{field.field}={value}" in made.obeyed:
-                    kept.append(value)
-                    break
-        if any(value != field.default for value in kept):
-            found[field.field] = tuple(kept)
+        drawn = tuple(v for v in field.values if v == field.default or f"{field.field}={v}" in tags)
+        if set(drawn) - {field.default}:
+            found[field.field] = drawn
     return found
-
-
-def _asked(field: str, value: str) -> Asked:
-    """Alone, or in a performance that the value needs."""
-    more: Asked = {"motion.performance": ("jump",)} if field.startswith(("motion.accent", "vfx")) else {}
-    return more | {field: (value,)}

@@ -27,7 +27,7 @@ from studio_pipeline.training.loop import Piece, Training
 __all__ = ["CaptionTraining", "prepare_clips"]
 
 _CAST = 60  # procedural characters beside the shipped ones
-_WIDTH = 72
+_WIDTH = 48
 _SEEDS = {"train": 101, "check": 202}
 
 
@@ -53,6 +53,14 @@ def prepare_clips(
         make_examples(folder / part, cases, drawable, workers=workers, tell=lambda line, p=part: tell(f"{p}: {line}"))
 
 
+def _newest(folder: Path) -> list[Path]:
+    """The files of examples, of each that which was looked at last."""
+    by_start: dict[str, Path] = {}
+    for path in sorted(folder.glob("*.npz"), key=lambda path: path.stat().st_mtime):
+        by_start[path.stem.partition("-")[0]] = path
+    return [by_start[start] for start in sorted(by_start)]
+
+
 class CaptionTraining(Training):
     """See `Training`. Figures: ``loss``, ``held_out_loss``, ``held_out_recall`` (mean over values, then fields)."""
 
@@ -62,7 +70,7 @@ class CaptionTraining(Training):
         drawable = json.loads((folder / "drawable.json").read_text(encoding="utf-8"))
         taxonomy = load_taxonomy()
         many = {field.field: field.many for field in taxonomy.fields}
-        self.examples, self.held = (load_examples(sorted((folder / part).glob("*.npz"))) for part in _SEEDS)
+        self.examples, self.held = (load_examples(_newest(folder / part)) for part in _SEEDS)
         self.fields = fields_of({name: v for name, v in drawable.items() if name in many}, many)
         super().__init__(folder, piece)
         self.fields = self.net.config["fields"]  # pyright: ignore

@@ -1,0 +1,163 @@
+"""Strong cheap priors: maps of what a collapse upsets, frame by frame, from flow and from patches seen before.
+
+A drawing that is only moved, turned, squashed or hidden can be found again: in the frame before, in the frame after, in
+the first frame. A collapsed one can't.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+
+from studio_pipeline.models.judge.footage import Footage
+
+__all__ = ["Flows", "flows_of", "novelty", "strain", "warp_errors"]
+
+_PATCH = 7  # side of a patch [px] at half the judge's size
+_STEP = 2  # pixels between patches
+_TURNS = (-50, -25, 0, 25, 50)  # degrees by which the first frame is turned
+
+
+@dataclass(frozen=True)
+class Flows:
+    """Optical flow between neighbours, in pixels (x, y)."""
+
+    back: np.ndarray  # where a pixel of frame t + 1 was in frame t. [T - 1, H, W, 2] float32
+    ahead: np.ndarray  # where a pixel of frame t goes in frame t + 1. [T - 1, H, W, 2] float32
+
+
+def flows_of(frames: np.ndarray) -> Flows:
+    """Dense flow both ways (DIS, Kroeger et al. 2016) of frames [T, H, W, 3] uint8."""
+    import cv2
+
+    grays = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
+    finder = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    pairs = list(itertools.pairwise(grays))
+    blank = np.zeros((*grays[0].shape, 2), np.float32)
+    back = [finder.calc(after, before, blank.copy()) for before, after in pairs]
+    ahead = [finder.calc(before, after, blank.copy()) for before, after in pairs]
+    return Flows(np.stack(back), np.stack(ahead))
+
+
+def _fetched(picture: np.ndarray, flow: np.ndarray) -> np.ndarray:
+    import cv2
+
+    rows, columns = np.mgrid[: flow.shape[0], : flow.shape[1]].astype(np.float32)
+    return cv2.remap(
+        picture, columns + flow[..., 0], rows + flow[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+
+
+def warp_errors(footage: Footage, flows: Flows) -> dict[str, np.ndarray]:
+    """How badly neighbours explain a frame, and how badly the two flows agree. Each [T, H, W] float32.
+
+    Returns:
+        ``before``, ``after``: colour difference [levels / 255] to the frame before and after, brought here by flow;
+        ``either``: the smaller of the two; ``loop``: there-and-back error of the flow [shares of the extent].
+    """
+    frames = footage.frames.astype(np.float32) / 255.0
+    count, shape = len(frames), frames.shape[1:3]
+    before, after, loop = (np.zeros((count, *shape), np.float32) for _ in range(3))
+    for index in range(count - 1):
+        back, ahead = flows.back[index], flows.ahead[index]
+        before[index + 1] = np.abs(_fetched(frames[index], back) - frames[index + 1]).mean(-1)
+        after[index] = np.abs(_fetched(frames[index + 1], ahead) - frames[index]).mean(-1)
+        loop[index + 1] = np.linalg.norm(back + _fetched(ahead, back), axis=-1) / footage.extent
+    either = np.minimum(before, after)
+    either[0], either[-1] = after[0], before[-1]
+    before[0], after[-1] = after[0], before[-1]
+    return {"before": before, "after": after, "either": either, "loop": loop}
+
+
+def strain(flows: Flows, footage: Footage) -> np.ndarray:
+    """How unevenly the flow moves neighbouring pixels; rigid parts have none inside. [T, H, W] float32"""
+    import cv2
+
+    result = np.zeros(footage.masks.shape, np.float32)
+    for index, flow in enumerate(flows.back):
+        dx = cv2.Sobel(flow, cv2.CV_32F, 1, 0, ksize=3) / 8.0
+        dy = cv2.Sobel(flow, cv2.CV_32F, 0, 1, ksize=3) / 8.0
+        stretch, shear = dx[..., 0] - dy[..., 1], dx[..., 1] + dy[..., 0]
+        grow = dx[..., 0] + dy[..., 1]
+        result[index + 1] = np.sqrt(stretch**2 + shear**2 + grow**2)
+    return result
+
+
+def novelty(footage: Footage) -> dict[str, list[np.ndarray]]:
+    """How far patches of the subject are from any patch seen elsewhere. Lists of T arrays [N_t] float32.
+
+    Returns:
+        ``first``: of a frame, from the first frame turned by up to 50 degrees;
+        ``others``: of a frame, from all other frames; ``apart``: the same without its two neighbours;
+        ``gone``: of the first frame, from a frame; ``come``: of a frame, from the one before; ``lost``: of the frame
+        before, from a frame.
+    """
+    import cv2
+
+    size = (footage.frames.shape[2] // 2, footage.frames.shape[1] // 2)
+    small = [cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in footage.frames]
+    square = np.ones((3, 3), np.uint8)
+    masks = [
+        cv2.dilate(cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST), square)
+        for mask in footage.masks
+    ]
+    patches = [_patches(frame, mask) for frame, mask in zip(small, masks, strict=True)]
+    turned = np.concatenate([_patches(*_turned(small[0], masks[0], turn)) for turn in _TURNS])
+    ends = np.cumsum([0, *(len(rows) for rows in patches)])
+    stacked = np.concatenate(patches)
+    count = len(patches)
+    # Least squared distance of every patch of one frame to any of another, both ways, from one table.
+    to = [[np.zeros(0)] * count for _ in range(count)]
+    for index, rows in enumerate(patches):
+        table = _squares(rows, stacked)
+        for other in range(count):
+            to[index][other] = table[:, ends[other] : ends[other + 1]].min(1)
+
+    def root(squares: np.ndarray) -> np.ndarray:
+        return np.sqrt(np.maximum(squares, 0.0))
+
+    def least(index: int, beyond: int) -> np.ndarray:
+        chosen = [to[index][other] for other in range(count) if abs(other - index) > beyond]
+        return root(np.min(chosen, axis=0)) if chosen else np.zeros(1, np.float32)
+
+    previous = [max(index - 1, 0) for index in range(count)]
+    return {
+        "first": [root(_squares(rows, turned).min(1)) for rows in patches],
+        "others": [least(index, 0) for index in range(count)],
+        "apart": [least(index, 1) for index in range(count)],
+        "gone": [root(to[0][index]) for index in range(count)],
+        "come": [root(to[index][previous[index]]) for index in range(count)],
+        "lost": [root(to[previous[index]][index]) for index in range(count)],
+    }
+
+
+def _turned(picture: np.ndarray, mask: np.ndarray, degrees: float) -> tuple[np.ndarray, np.ndarray]:
+    import cv2
+
+    if degrees == 0:
+        return picture, mask
+    height, width = mask.shape
+    turn = cv2.getRotationMatrix2D((width / 2.0, height / 2.0), degrees, 1.0)
+    side = int(np.hypot(height, width)) + 2
+    turn[:, 2] += (side - width) / 2.0, (side - height) / 2.0
+    there = cv2.warpAffine(picture, turn, (side, side), borderMode=cv2.BORDER_REPLICATE)
+    return there, cv2.warpAffine(mask, turn, (side, side), flags=cv2.INTER_NEAREST)
+
+
+def _patches(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Patches about every second masked pixel. [N, 3 x _PATCH x _PATCH] float32, 0-1; one gray patch when none."""
+    half = _PATCH // 2
+    wide = np.pad(picture, ((half, half), (half, half), (0, 0)), mode="edge").astype(np.float32) / 255.0
+    windows = np.lib.stride_tricks.sliding_window_view(wide, (_PATCH, _PATCH), axis=(0, 1))
+    rows, columns = np.nonzero(mask[::_STEP, ::_STEP])
+    if not len(rows):
+        return np.full((1, 3 * _PATCH * _PATCH), 0.5, np.float32)
+    return windows[rows * _STEP, columns * _STEP].reshape(len(rows), -1)
+
+
+def _squares(query: np.ndarray, bank: np.ndarray) -> np.ndarray:
+    """Mean squared differences of patches. [N, M] float32"""
+    sums = (query**2).sum(1)[:, None] + (bank**2).sum(1)[None] - 2.0 * (query @ bank.T)
+    return sums / query.shape[1]

@@ -1,0 +1,106 @@
+"""Backend `judge`: looks at every take and writes down what it found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from studio_pipeline.caption import describe
+from studio_pipeline.schema.arrays import load_json, save_json
+from studio_pipeline.schema.clip import Clip
+from studio_pipeline.schema.directives import Directives
+from studio_pipeline.schema.errors import InputError
+from studio_pipeline.schema.records import CameraPath, Character
+from studio_pipeline.schema.taxonomy import load_taxonomy
+from studio_pipeline.stages.base import StageContext, StageResult, Verdict
+from studio_pipeline.stages.take_report import ReportSettings
+from studio_pipeline.stages.take_report.burnt_in import text_filter
+from studio_pipeline.stages.take_report.drawing import draw_report
+from studio_pipeline.stages.take_report.fidelity import compare
+from studio_pipeline.stages.take_report.filters import Filter, cut_filter, flicker_filter, usable_filters
+from studio_pipeline.stages.take_report.scoring import TakeScore, ranked, score_take
+from studio_pipeline.stages.take_report.subject import rest_mask, subject_filter
+from studio_pipeline.stages.takes.writing import load_directives
+
+__all__ = ["run", "take_filters"]
+
+
+def run(context: StageContext) -> StageResult:
+    """Report on all takes."""
+    source, settings = context.inputs["takes"], context.settings
+    takes = load_json(source / "takes.json")["takes"]
+    if not takes:
+        raise InputError("there are no takes", where="takes")
+    directives = load_directives(context.inputs["directives"])
+    character = Character.load(context.inputs["character"])
+    canonical = CameraPath.load(context.inputs["canonical_view"])
+    scores: list[TakeScore] = []
+    first_frames = []
+    for index, made in enumerate(takes):
+        context.progress(index / len(takes), f"take {index + 1} of {len(takes)}")
+        clip = Clip.load(source / made["folder"])
+        camera = _camera(source / made["folder"], canonical)
+        scores.append(_look(index, made, clip, camera, character, directives, settings))
+        first_frames.append(clip.frames)
+    order = ranked(scores)
+    record = {
+        "takes": [score.record() for score in scores],
+        "ranking": order,
+        "least_head": settings.least_head,
+        "weights": settings.weights.model_dump(),
+    }
+    save_json(context.out / "report.json", record)
+    draw_report(context.out / "report.png", [first_frames[i] for i in order], [scores[i] for i in order])
+    return _result(scores, order)
+
+
+def _look(
+    index: int,
+    made: dict[str, Any],
+    clip: Clip,
+    camera: CameraPath,
+    character: Character,
+    directives: Directives,
+    settings: ReportSettings,
+) -> TakeScore:
+    filters = take_filters(clip, camera, character, directives, settings)
+    caption = describe(clip.frames, clip.fps, alpha=clip.alpha, taxonomy=load_taxonomy())
+    fields = compare(directives, caption.values, caption.abstained)
+    return score_take(index, made, filters, {}, fields, caption.model_dump(mode="json"), settings)
+
+
+def take_filters(
+    clip: Clip, camera: CameraPath, character: Character, directives: Directives, settings: ReportSettings
+) -> list[Filter]:
+    """What every filter says of a take that ``camera`` saw."""
+    rest = rest_mask(character, camera)
+    return [
+        *usable_filters(clip, directives),
+        cut_filter(clip.frames),
+        flicker_filter(clip.frames),
+        subject_filter(clip, rest, least=settings.subject_iou),
+        text_filter(clip.frames, rest, fails=settings.text_fails),
+    ]
+
+
+def _camera(folder: Path, canonical: CameraPath) -> CameraPath:
+    """The camera that saw a take: its own when it came with one."""
+    return CameraPath.load(folder) if (folder / "camera.json").is_file() else canonical
+
+
+def _result(scores: list[TakeScore], order: list[int]) -> StageResult:
+    passed = [score for score in scores if score.passed]
+    best = scores[order[0]]
+    failed = "; ".join(f"take {score.take}: {score.reasons[0]}" for score in scores if not score.passed)
+    message = f"{len(passed)} of {len(scores)} takes passed" + (f" ({failed})" if failed else "")
+    figures: dict[str, float | int | str | bool] = {
+        "takes": len(scores),
+        "passed": len(passed),
+        "best": best.take if best.passed else -1,
+        "composite_best": best.composite,
+        "lowest_head_best": -1.0 if best.lowest is None else best.lowest,
+        "fidelity_best": -1.0 if best.fidelity is None else best.fidelity,
+        "failed": failed,
+    }
+    verdict = Verdict("take_left", bool(passed), message, blocking=False)
+    return StageResult(figures=figures, previews=("report.png",), verdicts=(verdict,))
