@@ -162,8 +162,10 @@ def save_ltx(folder: Path) -> Path:
     return folder
 
 
-def save_cogvideox(folder: Path, *, learned: bool = False) -> Path:
-    """CogVideoX; ``learned``: with learned positions, so that only 32 x 16 pixels and 9 frames are possible."""
+def save_cogvideox(folder: Path, *, learned: bool = False, pairs: bool = False) -> Path:
+    """CogVideoX; ``learned``: with learned positions, so that only 32 x 16 pixels and 9 frames are possible;
+    ``pairs``: CogVideoX 1.5, whose patches hold two latent frames.
+    """
     import torch
     from diffusers import (
         AutoencoderKLCogVideoX,
@@ -175,9 +177,10 @@ def save_cogvideox(folder: Path, *, learned: bool = False) -> Path:
     torch.manual_seed(1)
     transformer = CogVideoXTransformer3DModel(
         num_attention_heads=2, attention_head_dim=16, in_channels=8, out_channels=4, time_embed_dim=2,
-        text_embed_dim=TEXT, num_layers=1, sample_width=4, sample_height=2, sample_frames=9, patch_size=2,
+        text_embed_dim=TEXT, num_layers=1, sample_width=32 if pairs else 4,
+        sample_height=32 if pairs else 2, sample_frames=9, patch_size=2,
         temporal_compression_ratio=4, max_text_seq_length=226, use_rotary_positional_embeddings=True,
-        use_learned_positional_embeddings=learned,
+        use_learned_positional_embeddings=learned, patch_size_t=2 if pairs else None, patch_bias=not pairs,
     )  # fmt: skip
     vae = AutoencoderKLCogVideoX(
         in_channels=3, out_channels=3, down_block_types=("CogVideoXDownBlock3D",) * 4,

@@ -33,6 +33,7 @@ PIPELINES = {
     "ltx": ("LTXImageToVideoPipeline", "save_ltx", {}, 13, 24),  # takes the shot's own rate
     "cogvideox": ("CogVideoXImageToVideoPipeline", "save_cogvideox", {}, 9, 8),
     "cogvideox-fixed": ("CogVideoXImageToVideoPipeline", "save_cogvideox", {"learned": True}, 9, 8),
+    "cogvideox15": ("CogVideoXImageToVideoPipeline", "save_cogvideox", {"pairs": True}, 9, 16),
     "hunyuan": ("HunyuanVideoImageToVideoPipeline", "save_hunyuan", {}, 13, 24),  # of 17, four are dropped
     "hunyuan-skyreels": ("HunyuanSkyreelsImageToVideoPipeline", "save_hunyuan_skyreels", {}, 13, 24),
     "svd": ("StableVideoDiffusionPipeline", "save_svd", {}, 5, 7),

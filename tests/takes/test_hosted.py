@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import logging
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -346,3 +347,39 @@ def test_the_missing_client_is_named_with_its_extra(monkeypatch) -> None:
 
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert available() == "runwayml not installed; pip install 'studio_pipeline[hosted]'"
+
+
+@pytest.mark.slow
+def test_a_service_s_clip_is_observed_like_any_other(service: Service, inputs, shot, tmp_path: Path) -> None:
+    """The service sends a film of the very character: its masks are found as in a plate."""
+    from studio_pipeline.schema.records import CameraPath, Character, Rig
+    from studio_pipeline.stages.observations.classical import observe
+    from studio_pipeline.stages.observations.settings import ClassicalSettings
+    from studio_pipeline.stages.observations.silhouettes import iou
+    from studio_pipeline.stages.takes.previz import make_previz
+    from studio_pipeline.stages.takes.writing import load_directives
+
+    seen = shot(FRAMES)
+    folders = inputs("biped", FRAMES, {"motion.performance": "wave"})
+    character, rig = Character.load(folders["character"]), Rig.load(folders["rig"])
+    camera = CameraPath.load(folders["canonical_view"])
+    film = make_previz(
+        character, rig, camera, load_directives(folders["directives"]), fps=seen.fps, frame_count=FRAMES,
+        first_frame=seen.first_frame, seed=1,
+    ).clip  # fmt: skip
+    write_mp4(tmp_path / "film.mp4", film.frames, Fraction(24), crf=12)
+    service.video = (tmp_path / "film.mp4").read_bytes()
+    (folders["directives"] / "matches.json").unlink(missing_ok=True)
+    cv2.imwrite(str(folders["canonical_view"] / "canonical.png"), np.ascontiguousarray(film.frames[0][..., ::-1]))
+    (tmp_path / "out").mkdir()
+    backend = STAGE.backends["hosted"]
+    settings = backend.settings.model_validate({"model": MODEL})
+    backend.load()(StageContext(settings=settings, inputs=folders, shot=seen, out=tmp_path / "out"))
+    clip = Clip.load(tmp_path / "out" / "take_000")
+    assert record_of(tmp_path / "out")["ratio"] == "960:960"
+    assert film.alpha is not None
+    overlaps = []
+    for one in (replace(film, alpha=None), clip):  # the film as it was rendered, and as the service sent it
+        found, _ = observe(character, camera, one, ClassicalSettings(track_count=60))
+        overlaps.append(np.array([iou(found.masks[i] > 127, film.alpha[i] > 127) for i in range(FRAMES)]))
+    assert overlaps[1].mean() > overlaps[0].mean() - 0.03 and overlaps[1].min() > 0.8

@@ -90,6 +90,7 @@ def test_a_studio_s_own_tags_are_said_by_name() -> None:
     [
         ("camera.move", "pan_left", "camera move pan left"),
         ("vfx.element", "dust", "dust"),
+        ("lighting.source", "rim", "lighting source rim"),
         ("x.y", "some_z", "y some z"),
     ],
 )

@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from studio_pipeline.schema.errors import InputError
+from studio_pipeline.stages.takes.diffusers_settings import DiffusersSettings
+from studio_pipeline.stages.takes.hosted_settings import HostedSettings
 from studio_pipeline.stages.takes.resampling import (
     fit_inside,
     frame_positions,
@@ -103,3 +106,19 @@ def test_resizing_mixes_light_not_numbers() -> None:
 def test_frames_of_another_shape_are_refused() -> None:
     with pytest.raises(InputError, match="made frames of 64 x 64, asked for 128 x 64"):
         unpadded(np.zeros((1, 64, 64, 3), np.uint8), fit_inside((96, 72), (128, 64)), (96, 72))
+
+
+def test_settings_of_models_survive_the_store() -> None:
+    for kind, written in (
+        (
+            DiffusersSettings,
+            {"pipeline": "WanImageToVideoPipeline", "model": "a/b@c", "fps": "24000/1001", "size": [64, 48]},
+        ),
+        (HostedSettings, {"model": "gen4_turbo", "seconds": 5, "retime": "blend"}),
+    ):
+        settings = kind.model_validate(written)
+        again = kind.model_validate(settings.model_dump(mode="json", exclude_unset=True))
+        assert again == settings
+    for wrong in ({"fps": "fast"}, {"fps": 0}, {"size": [8, 64]}, {"variant": "../x"}, {"count": 17}, {"key": "x"}):
+        with pytest.raises(ValidationError):
+            DiffusersSettings.model_validate({"pipeline": "WanImageToVideoPipeline", "model": "a/b", **wrong})

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +40,10 @@ def load_pretrained(kind: Any, source: Path | str, *, setting: str, **more: Any)
     last: Exception | None = None
     for offline in (True, False):
         try:
-            return kind.from_pretrained(
-                where, revision=revision or "main", local_files_only=offline, trust_remote_code=False, **more
-            )
+            with _without_bars():
+                return kind.from_pretrained(
+                    where, revision=revision or "main", local_files_only=offline, trust_remote_code=False, **more
+                )
         except Exception as error:  # transformers, safetensors and the hub's client each raise kinds of their own
             last = error
         if Path(where).exists():
@@ -48,6 +52,20 @@ def load_pretrained(kind: Any, source: Path | str, *, setting: str, **more: Any)
         f"model {source} can't be loaded ({_short(last)})",
         do=f"set {setting} to a folder with config.json and safetensors weights, or to a model on the hub",
     ) from None
+
+
+@contextmanager
+def _without_bars() -> Iterator[None]:
+    """Bars of loading are no lines of a log; whoever has imported the libraries may want them elsewhere."""
+    names = ("transformers.utils.logging", "diffusers.utils.logging")
+    shown = [module for name in names if (module := sys.modules.get(name)) and module.is_progress_bar_enabled()]
+    for module in shown:
+        module.disable_progress_bar()
+    try:
+        yield
+    finally:
+        for module in shown:
+            module.enable_progress_bar()
 
 
 def _short(error: Exception | None) -> str:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, get_args
 
@@ -58,10 +56,9 @@ def load_pipeline(settings: DiffusersSettings) -> tuple[Any, str]:
     vae = rules_of(kind, settings.pipeline).vae or dtype
     _check_parts(load_pretrained(_Index(kind), settings.model, setting="model"), settings)
     dtypes = {"default": getattr(torch, dtype), "vae": getattr(torch, vae)}
-    with _without_bars():
-        pipe = load_pretrained(
-            kind, settings.model, setting="model", use_safetensors=True, variant=settings.variant, dtype=dtypes
-        )
+    pipe = load_pretrained(
+        kind, settings.model, setting="model", use_safetensors=True, variant=settings.variant, dtype=dtypes
+    )
     pipe.set_progress_bar_config(disable=True)  # the stage tells of its progress itself
     for part in pipe.components.values():
         if isinstance(part, torch.nn.Module):
@@ -73,22 +70,6 @@ def load_pipeline(settings: DiffusersSettings) -> tuple[Any, str]:
     else:
         pipe = pipe.to(device)
     return pipe, dtype
-
-
-@contextmanager
-def _without_bars() -> Iterator[None]:
-    """Bars of loading are no lines of a log."""
-    from diffusers.utils import logging as of_diffusers
-    from transformers.utils import logging as of_transformers
-
-    shown = [one for one in (of_diffusers, of_transformers) if one.is_progress_bar_enabled()]
-    for one in shown:
-        one.disable_progress_bar()
-    try:
-        yield
-    finally:
-        for one in shown:
-            one.enable_progress_bar()
 
 
 class _Index:

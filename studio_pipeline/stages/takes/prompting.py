@@ -24,6 +24,7 @@ _PARTS = (
     ("Effects", ("effects",)),
     ("Environment", ("environment",)),
 )
+_NAMED = ("camera", "lighting", "texture")  # axes whose fields say little without them: "source", "surface"
 _FEW_WORDS = 24  # of the narrative, kept for as long as a tag can go instead
 
 
@@ -85,8 +86,10 @@ def in_words(field: str, value: str, taxonomy: Taxonomy) -> str:
     """A tag by itself as a person would say it: "camera move pan left", "weather rain"; effects by name alone."""
     known = taxonomy.field(field)
     axis, _, kind = field.partition(".")
-    group = known.group if known else axis
-    return ({"camera": f"camera {kind} ", "effects": ""}.get(group, f"{kind} ") + value).replace("_", " ")
+    if known is not None and known.group == "effects":
+        return value.replace("_", " ")
+    said = f"{axis} {kind} {value}" if axis in _NAMED else f"{kind} {value}"
+    return said.replace("_", " ")
 
 
 def _own_words(directives: Directives, taxonomy: Taxonomy) -> str:
