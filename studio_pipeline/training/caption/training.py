@@ -27,7 +27,7 @@ from studio_pipeline.training.loop import Piece, Training
 __all__ = ["CaptionTraining", "prepare_clips"]
 
 _CAST = 60  # procedural characters beside the shipped ones
-_WIDTH = 48
+_WIDTH = 64
 _SEEDS = {"train": 101, "check": 202}
 
 
