@@ -1,25 +1,45 @@
-"""From frames to a caption: every measure is asked, what is unsure is not said, the network fills in."""
+"""From frames to a caption: every measure is asked, a network too if there is one, and what is unsure is not said."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 
-from studio_pipeline.caption.energy import energy, subject_flow
-from studio_pipeline.caption.footage import prepare
-from studio_pipeline.caption.global_motion import global_motion
-from studio_pipeline.caption.moves import camera_move, camera_path
+from studio_pipeline.caption.evidence import gather
+from studio_pipeline.caption.looking import Looked, look
 from studio_pipeline.caption.narrative import narrate
 from studio_pipeline.caption.readings import LEAST_SURE, Reading
-from studio_pipeline.caption.subject import find_subject
 from studio_pipeline.schema.caption import Caption
 from studio_pipeline.schema.directives import DirectiveValue
-from studio_pipeline.schema.taxonomy import Taxonomy
+from studio_pipeline.schema.taxonomy import Taxonomy, TaxonomyField
 
-__all__ = ["describe"]
+__all__ = ["Network", "caption_of", "describe", "measured_words"]
+
+Word = tuple[Mapping[str, float], str]
+"""Values with confidences, and whose word it is: "measured" or "model"."""
+
+
+class Network(Protocol):
+    """Reads evidence beside the measures; `models.caption.CaptionReader` is one."""
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Fields that it reads."""
+        ...
+
+    def read(
+        self,
+        thumbs: np.ndarray,
+        details: np.ndarray,
+        signals: np.ndarray,
+        measures: np.ndarray,
+        said: Mapping[str, Mapping[str, float]],
+    ) -> Mapping[str, Word]:
+        """By field what is said, the measures' word ``said`` considered; arrays as in `evidence.Evidence`."""
+        ...
 
 
 def describe(
@@ -28,7 +48,7 @@ def describe(
     *,
     alpha: np.ndarray | None = None,
     taxonomy: Taxonomy,
-    network: Any = None,
+    network: Network | None = None,
 ) -> Caption:
     """Read a clip.
 
@@ -37,46 +57,65 @@ def describe(
         fps: Frames a second.
         alpha: The subject's coverage [T, H, W] uint8 where the clip has one.
         taxonomy: The vocabularies; what they don't hold is not said.
-        network: Gives its opinion beside the measures; none when None.
+        network: Joins the measures on the fields that it reads; None: the measures alone.
 
     Raises:
         ValueError: Shapes or types are others.
     """
-    footage = prepare(frames, fps, alpha)
-    readings = _measured(footage)
-    values, abstained = _said(readings, taxonomy)
-    measures = {name: value for reading in readings for name, value in reading.measures.items()}
+    return caption_of(look(frames, fps, alpha=alpha), fps, taxonomy=taxonomy, network=network)
+
+
+def caption_of(looked: Looked, fps: Fraction, *, taxonomy: Taxonomy, network: Network | None = None) -> Caption:
+    """The caption of a clip that was looked at; see `describe`."""
+    words: dict[str, Word] = {
+        name: (values, "measured") for name, values in measured_words(looked.readings).items()
+    }  # fmt: skip
+    if network is not None:
+        evidence = gather(looked)
+        said = {name: values for name, (values, _) in words.items()}
+        words |= network.read(evidence.thumbs, evidence.details, evidence.signals, evidence.measures, said)
+    values, abstained = _said(words, taxonomy, decided=() if network is None else network.fields)
     return Caption(
-        values=values, measures=measures, abstained=abstained, narrative=narrate(values, taxonomy),
-        frame_count=len(frames), fps=str(fps),
+        values=values, measures=looked.measures(), abstained=abstained, narrative=narrate(values, taxonomy),
+        frame_count=looked.footage.count, fps=str(fps),
     )  # fmt: skip
 
 
-def _measured(footage: Any) -> list[Reading]:
-    first = find_subject(footage)
-    motion = global_motion(footage, first.masks if first.trust else None)
-    subject = first if first.trust else find_subject(footage, motion)
-    if subject is not first and subject.trust:
-        motion = global_motion(footage, subject.masks)
-    speeds = subject_flow(footage, motion, subject)
-    return [camera_move(footage, camera_path(footage, motion, subject)), energy(footage, subject, speeds)]
+def measured_words(readings: Sequence[Reading]) -> dict[str, dict[str, float]]:
+    """What the measures say by field, values with confidences; none where they looked and can't tell."""
+    found: dict[str, dict[str, float]] = {}
+    for reading in readings:
+        for name in reading.looked_at:
+            found.setdefault(name, {})
+        for name, values in reading.values.items():
+            kept = found.setdefault(name, {})
+            for value, confidence in values.items():
+                kept[value] = round(max(float(confidence), kept.get(value, 0.0)), 4)
+    return found
 
 
-def _said(readings: Sequence[Reading], taxonomy: Taxonomy) -> tuple[tuple[DirectiveValue, ...], tuple[str, ...]]:
-    """Values that are sure enough, in the taxonomy's order, and the fields that were left open."""
-    values, abstained = [], []
+def _said(
+    words: Mapping[str, Word], taxonomy: Taxonomy, *, decided: Sequence[str]
+) -> tuple[tuple[DirectiveValue, ...], tuple[str, ...]]:
+    """Values in the taxonomy's order, and fields left open; ``decided``: fields whose silence is already settled."""
+    values: list[DirectiveValue] = []
+    abstained: list[str] = []
     for field in taxonomy.fields:
-        looked = [reading for reading in readings if field.field in reading.looked_at]
-        found: dict[str, float] = {}
-        for reading in looked:
-            for value, confidence in reading.values.get(field.field, {}).items():
-                if value in field.values and confidence >= LEAST_SURE:
-                    found[value] = max(confidence, found.get(value, 0.0))
-        ranked = sorted(found.items(), key=lambda item: -item[1])
-        for value, confidence in ranked if field.many else ranked[:1]:
-            values.append(
-                DirectiveValue(field=field.field, value=value, confidence=round(confidence, 3), origin="measured")
-            )
-        if looked and not found and not field.many:
+        if field.field not in words:
+            continue
+        found = _values(field, *words[field.field], least=0.0 if field.field in decided else LEAST_SURE)
+        values += found
+        if not found and not field.many:
             abstained.append(field.field)
     return tuple(values), tuple(abstained)
+
+
+def _values(field: TaxonomyField, said: Mapping[str, float], origin: str, *, least: float) -> list[DirectiveValue]:
+    kept = sorted(((c, v) for v, c in said.items() if v in field.values and c >= least), reverse=True)
+    return [
+        DirectiveValue(
+            field=field.field, value=value, confidence=round(min(confidence, 1.0), 3),
+            origin="measured" if origin == "measured" else "model",
+        )
+        for confidence, value in (kept if field.many else kept[:1])
+    ]  # fmt: skip

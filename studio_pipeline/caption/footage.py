@@ -48,7 +48,7 @@ def prepare(frames: np.ndarray, fps: Fraction | float, alpha: np.ndarray | None 
         raise ValueError(f"alpha is {alpha.dtype} {alpha.shape}, expected uint8 {frames.shape[:3]}")
     height, width = frames.shape[1:3]
     scale = min(1.0, SMALL / max(width, height))
-    size = (max(8, round(width * scale)), max(8, round(height * scale)))
+    size = (max(16, round(width * scale)), max(16, round(height * scale)))
     small = frames
     if size != (width, height):
         small = np.stack([cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in frames])

@@ -13,9 +13,11 @@ __all__ = ["GlobalMotion", "global_motion"]
 _CORNERS = 220
 _LEAST = 10  # corners that must agree
 _LEAST_SHARE = 0.35  # of the tracked corners
+_ALIKE = 0.7  # of the surroundings' contrast, that they may differ afterwards: noise differs by more
 _ROUND_TRIP = 0.7  # px that a track may miss its start by, there and back
 _AGREE = 1.2  # px
-_GRADIENT = 1.8  # grey levels a pixel, rms about a corner in its weaker direction: a codec's noise has less
+_STANDS = 0.12  # px: as many corners that move less as fit a move: nothing moved
+_GRADIENT = 0.9  # grey levels a pixel, rms about a corner in its weaker direction: a codec's noise has less
 _LK = {"winSize": (15, 15), "maxLevel": 4}
 
 
@@ -78,10 +80,11 @@ def _pair(footage: Footage, t: int, subject: np.ndarray | None) -> tuple[np.ndar
     start = _corners(before, free)
     if len(start) < _LEAST:
         return None, 0.0, 0.0, still
-    there, found, _ = cv2.calcOpticalFlowPyrLK(before, after, start, None, **_LK)
+    there, found, differ = cv2.calcOpticalFlowPyrLK(before, after, start, None, **_LK)
     back, found_back, _ = cv2.calcOpticalFlowPyrLK(after, before, there, None, **_LK)
     good = (found[:, 0] > 0) & (found_back[:, 0] > 0)
     good &= np.linalg.norm((back - start)[:, 0], axis=1) < _ROUND_TRIP
+    good &= differ[:, 0] < _ALIKE * _contrast(before, start)
     start, there = start[good, 0], there[good, 0]
     if len(start) < _LEAST:
         return None, 0.0, 0.0, still
@@ -89,8 +92,23 @@ def _pair(footage: Footage, t: int, subject: np.ndarray | None) -> tuple[np.ndar
     matrix, inliers = cv2.estimateAffinePartial2D(start, there, ransacReprojThreshold=_AGREE, maxIters=500)
     if matrix is None or inliers.sum() < max(_LEAST, _LEAST_SHARE * len(start)):
         return None, 0.0, 0.0, still
+    away = np.linalg.norm(there - start, axis=1)
+    miss = np.linalg.norm(there - start @ matrix[:, :2].T - matrix[:, 2], axis=1)
+    if (away < _STANDS).sum() >= max(_LEAST, 0.9 * (miss < _STANDS).sum()):
+        matrix, miss = np.eye(2, 3), away  # what moves is not the background
+        inliers = (away < _AGREE)[:, None]
     rest = (there - start @ matrix[:, :2].T - matrix[:, 2])[inliers[:, 0] > 0]
     return matrix, float(inliers.mean()), float(rest.std()), still
+
+
+def _contrast(grey: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Standard deviation of the surroundings of points [N, 1, 2], grey levels. [N]"""
+    import cv2
+
+    value = grey.astype(np.float32)
+    mean, square = (cv2.boxFilter(x, -1, _LK["winSize"]) for x in (value, value * value))
+    where = np.round(points[:, 0]).astype(int)
+    return np.sqrt(np.maximum(square - mean * mean, 0.0))[where[:, 1], where[:, 0]]
 
 
 def _corners(grey: np.ndarray, free: np.ndarray) -> np.ndarray:

@@ -20,6 +20,7 @@ __all__ = ["Path", "camera_move", "camera_path"]
 _FIELD = "camera.move"
 _LEVER = 0.3  # mean distance of the picture's points from its centre, in widths: turns growth and roll into shifts
 _STILL = 0.012  # widths: a camera whose picture moved less in all stood still
+_SLOW = 0.01  # widths a second: over a long clip errors add up to as much
 _WHIP = 0.075  # widths a frame
 
 
@@ -27,6 +28,7 @@ _WHIP = 0.075  # widths a frame
 class Path:
     """The background's movement over the clip. Shifts in picture widths, content to the right and down."""
 
+    seconds: float  # the clip's length
     known: float  # share of the pairs of frames whose motion is known
     shift: tuple[float, float]  # in all
     scale: float  # natural logarithm, in all
@@ -42,10 +44,11 @@ class Path:
 
 def camera_path(footage: Footage, motion: GlobalMotion, subject: Subject) -> Path:
     """Sum the pairs of frames up."""
-    known = motion.known
+    known, seconds = motion.known, max(footage.count - 1, 1) / footage.fps
     if not known.any():
         return Path(
-            known=0.0, shift=(0.0, 0.0), scale=0.0, roll=0.0, straight=0.0, unrest=0.0, turns=0.0, peak=0.0,
+            seconds=seconds, known=0.0, shift=(0.0, 0.0), scale=0.0, roll=0.0, straight=0.0, unrest=0.0, turns=0.0,
+            peak=0.0,
             still=float(motion.still.mean()) if len(known) else 1.0, subject_shift=(np.nan, np.nan),
             subject_scale=np.nan,
         )  # fmt: skip
@@ -58,7 +61,8 @@ def camera_path(footage: Footage, motion: GlobalMotion, subject: Subject) -> Pat
     net = float(np.linalg.norm(way[-1] - way[0]))
     moved, grown = _subject_change(footage, subject)
     return Path(
-        known=float(known.mean()), shift=(float(way[-1, 0]), float(way[-1, 1])), scale=float(scale.sum()),
+        seconds=seconds, known=float(known.mean()), shift=(float(way[-1, 0]), float(way[-1, 1])),
+        scale=float(scale.sum()),
         roll=float(roll.sum()), straight=net / max(float(lengths.sum()), 1e-9),
         unrest=float(np.sqrt((rest**2).sum(1).mean())), turns=_turns(np.diff(rest, axis=0)),
         peak=float(lengths.max()), still=float(motion.still.mean()), subject_shift=moved, subject_scale=grown,
@@ -99,7 +103,7 @@ def _subject_change(footage: Footage, subject: Subject) -> tuple[tuple[float, fl
 
 def camera_move(footage: Footage, path: Path) -> Reading:
     """The move and its speed, from `camera_path`."""
-    seconds = max(footage.count - 1, 1) / footage.fps
+    seconds = path.seconds
     measures = {
         "camera_shift_x_widths_per_s": round(path.shift[0] / seconds, 4),
         "camera_shift_y_widths_per_s": round(path.shift[1] / seconds, 4),
@@ -107,7 +111,16 @@ def camera_move(footage: Footage, path: Path) -> Reading:
         "camera_roll_deg_per_s": round(float(np.degrees(path.roll)) / seconds, 3),
         "camera_unrest_widths": round(path.unrest, 5),
         "camera_known_share": round(path.known, 3),
+        "camera_turns": round(path.turns, 4),
+        "camera_straight": round(path.straight, 4),
+        "camera_peak_widths": round(path.peak, 5),
     }
+    if np.isfinite(path.subject_scale):
+        measures |= {
+            "subject_shift_x_widths": round(path.subject_shift[0], 4),
+            "subject_shift_y_widths": round(path.subject_shift[1], 4),
+            "subject_zoom_log": round(path.subject_scale, 4),
+        }
     if footage.count < 3:
         return Reading(looked_at=(_FIELD,), measures=measures)
     value, confidence = _decide(path)
@@ -127,8 +140,9 @@ def _decide(path: Path) -> tuple[str, float]:
     if path.unrest > max(0.004, 0.12 * size):
         quick = sure(path.turns, 0.2, 0.6)
         return ("shake", 0.5 + 0.5 * quick) if quick > 0.5 else ("handheld", 1.0 - 0.5 * quick)
-    if size < _STILL:
-        return "fix", 1.0 - 0.5 * size / _STILL
+    still = max(_STILL, _SLOW * path.seconds)
+    if size < still:
+        return "fix", 1.0 - 0.5 * size / still
     confidence = (0.5 + 0.5 * sure(size, _STILL, 3.0 * _STILL)) * (1.0 - 0.5 * second / size)
     if path.peak > _WHIP and most in ("across", "down"):
         return "whip_pan", confidence

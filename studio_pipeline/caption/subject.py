@@ -29,18 +29,25 @@ class Subject:
 
 
 def find_subject(footage: Footage, motion: GlobalMotion | None = None) -> Subject:
-    """Find the subject; the background's ``motion`` helps where there is neither alpha nor a plain backdrop."""
+    """The subject by the clip's alpha or before a plain backdrop; with the background's ``motion``, by its own."""
     if footage.alpha is not None:
         return _subject(_shrunk(footage.alpha, footage.size), 1.0, "alpha")
     lab = _lab(footage.small)
-    masks = _off_backdrop(lab)
-    if masks is not None and (found := _plausible(masks)):
-        return _subject(masks, 0.8 * found, "backdrop")
-    if motion is not None:
-        masks = _off_background(lab, motion)
-        if found := _plausible(masks):
-            return _subject(masks, 0.6 * found, "motion")
+    masks = _off_backdrop(lab) if motion is None else _off_background(lab, motion)
+    if masks is not None and (found := _plausible(masks)) > 0.0:
+        subject = _subject(masks, (0.8 if motion is None else 0.6) * found, "backdrop" if motion is None else "motion")
+        if motion is None or _moves_alone(subject, motion, footage.size):
+            return subject
     return _subject(np.zeros(footage.grey.shape, bool), 0.0, "none")
+
+
+def _moves_alone(subject: Subject, motion: GlobalMotion, size: tuple[int, int]) -> bool:
+    """Whether what was found by its movement isn't a piece of the background that goes along with it."""
+    seen = np.isfinite(subject.boxes[:, 0])
+    if seen.mean() < 0.7 or not motion.known.any():
+        return False
+    left, right = subject.boxes[seen, 0], subject.boxes[seen, 2]
+    return not (float(np.median(left)) <= 0.0 or float(np.median(right)) >= 1.0) or abs(np.nansum(motion.shift)) < 0.05
 
 
 def _shrunk(alpha: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -72,7 +79,7 @@ def _lab(frames: np.ndarray) -> np.ndarray:
 def _off_backdrop(lab: np.ndarray) -> np.ndarray | None:
     """What differs from a smooth backdrop that the picture's border shows; None where the border isn't smooth."""
     count, height, width = lab.shape[:3]
-    x, y = np.meshgrid(np.linspace(-1, 1, width), np.linspace(-1, 1, height))
+    x, y = np.meshgrid(np.linspace(-1, 1, width, dtype=np.float32), np.linspace(-1, 1, height, dtype=np.float32))
     terms = np.stack([np.ones_like(x), x, y, x * y, x * x, y * y], axis=-1).reshape(-1, 6)
     rim = max(2, round(0.06 * min(height, width)))
     border = np.ones((height, width), bool)
@@ -83,7 +90,8 @@ def _off_backdrop(lab: np.ndarray) -> np.ndarray | None:
     for t, picture in enumerate(lab.reshape(count, -1, 3)):
         weight = np.ones(len(ring))
         for _ in range(4):  # a subject that leaves the picture is on the border too
-            fit = np.linalg.lstsq(terms[ring] * weight[:, None], picture[ring] * weight[:, None], rcond=None)[0]
+            weighed = terms[ring] * weight[:, None]
+            fit = np.linalg.solve(weighed.T @ weighed + 1e-3 * np.eye(6), weighed.T @ (picture[ring] * weight[:, None]))
             away = np.linalg.norm(picture[ring] - terms[ring] @ fit, axis=1)
             weight = 1.0 / (1.0 + (away / 3.0) ** 2)
         rough.append(np.median(away))

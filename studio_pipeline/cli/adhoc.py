@@ -29,7 +29,14 @@ class AssetFailed(StudioError):
 
 
 def adhoc_shot(
-    asset: str, character: str, block: Mapping[str, Any], *, height_m: float | None = None, seed: int = 0
+    asset: str,
+    character: str,
+    block: Mapping[str, Any],
+    *,
+    height_m: float | None = None,
+    seed: int = 0,
+    more: Mapping[str, Mapping[str, Any]] | None = None,
+    fields: Mapping[str, Any] | None = None,
 ) -> ResolvedShot:
     """A shot that exists only to make ``asset`` of one character.
 
@@ -39,6 +46,8 @@ def adhoc_shot(
         block: The stage's settings as a shot list has them.
         height_m: See `CharacterRef`.
         seed: What the character's stages draw from.
+        more: Settings of other stages.
+        fields: More fields of the shot, as `Shot` has them.
 
     Raises:
         InputError: The file, the backend or a setting is wrong.
@@ -49,7 +58,8 @@ def adhoc_shot(
         sequence="adhoc",
         shot=code,
         character=CharacterRef(file=character, height_m=height_m, seed=seed),
-        stages={asset: dict(block)},
+        stages={name: dict(given) for name, given in {**(more or {}), asset: block}.items()},
+        **(fields or {}),
     )
     return resolve(shot, Path.cwd(), where=lambda field: "" if field == "character" else field)
 

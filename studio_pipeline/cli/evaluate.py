@@ -24,6 +24,7 @@ class RigChoice(StrEnum):
     PROVIDED = "provided"
     GEOMETRIC = "geometric"
     NETWORK = "network"
+    AUTO = "auto"
     BOTH = "both"
 
 

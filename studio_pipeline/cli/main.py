@@ -11,7 +11,9 @@ from typing import Annotated, Any
 import typer
 
 from studio_pipeline import __version__
+from studio_pipeline.cli.caption import caption
 from studio_pipeline.cli.evaluate import evaluate_app
+from studio_pipeline.cli.evaluate_caption import evaluate_caption
 from studio_pipeline.cli.evaluate_judge import evaluate_judge
 from studio_pipeline.cli.evaluate_refine import evaluate_refine
 from studio_pipeline.cli.evaluate_rig import evaluate_rig
@@ -19,6 +21,7 @@ from studio_pipeline.cli.override import override, unpin
 from studio_pipeline.cli.retarget import retarget
 from studio_pipeline.cli.rig import rig
 from studio_pipeline.cli.takes import select, takes
+from studio_pipeline.cli.taxonomy import taxonomy_app
 from studio_pipeline.cli.train import train_app
 from studio_pipeline.cli.train_judge import train_judge
 from studio_pipeline.line.threads import fix_threads
@@ -36,13 +39,16 @@ app = typer.Typer(
 )
 evaluate_app.command("rig")(evaluate_rig)
 evaluate_app.command("refine")(evaluate_refine)
+evaluate_app.command("caption")(evaluate_caption)
 evaluate_app.command("judge")(evaluate_judge)
 train_app.command("judge")(train_judge)
 app.add_typer(evaluate_app)
 app.add_typer(train_app)
+app.add_typer(taxonomy_app)
 for _command in (rig, override, unpin):
     app.command()(_command)
 app.command()(retarget)
+app.command()(caption)
 for _command in (takes, select):
     app.command()(_command)
 
@@ -64,9 +70,11 @@ def _print_json(value: Any) -> None:
 @app.command()
 def check(shots: ShotFiles, only: OnlyShots = None, as_json: AsJson = False) -> None:
     """Validate shot lists: nothing is made, nothing is kept."""
+    from studio_pipeline.cli.tables import print_warnings
     from studio_pipeline.line.shots import read_shot_lists
 
     found = read_shot_lists(shots, only=only)
+    print_warnings(found)
     if as_json:
         _print_json({"shots": [shot.id for shot in found]})
     else:
@@ -82,13 +90,15 @@ def plan(
     as_json: AsJson = False,
 ) -> None:
     """Say what would run and why; launch nothing."""
-    from studio_pipeline.cli.tables import plan_as_json, print_plan
+    from studio_pipeline.cli.tables import plan_as_json, print_plan, print_warnings
     from studio_pipeline.line.plan import plan_shot, selection
     from studio_pipeline.line.shots import open_studio, read_shot_lists
 
     store = open_studio(reading=True)
     chosen = selection(stage, from_stage)
-    plans = [plan_shot(store, shot, only=chosen) for shot in read_shot_lists(shots, only=only)]
+    found = read_shot_lists(shots, only=only)
+    print_warnings(found)
+    plans = [plan_shot(store, shot, only=chosen) for shot in found]
     if as_json:
         _print_json(plan_as_json(plans))
     else:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence, Set
 from pathlib import Path
 from typing import Any
 
-from studio_pipeline.cli.tables import console, print_results
+from studio_pipeline.cli.tables import console, print_results, print_warnings
 from studio_pipeline.cli.watch import Terminal
 from studio_pipeline.line.deliver import check_writable, deliver
 from studio_pipeline.line.home import open_home
@@ -35,6 +35,7 @@ def run_lists(
     """Run the shots of some shot lists; returns the exit code."""
     check_writable(out)
     shots = read_shot_lists(files, only=only)
+    print_warnings(shots)
     return _run(open_studio(), shots, out=out, chosen=selection(until, from_stage), as_json=as_json)
 
 

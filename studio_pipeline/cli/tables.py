@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,8 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from studio_pipeline.line.plan import ShotPlan
+from studio_pipeline.line.resolve import ResolvedShot
 
-__all__ = ["console", "figures_text", "plan_as_json", "print_history", "print_plan", "print_results"]
+__all__ = ["console", "figures_text", "plan_as_json", "print_history", "print_plan", "print_results", "print_warnings"]
 
 _STYLES = {
     "cached": "green",
@@ -44,6 +46,12 @@ def plan_as_json(plans: Sequence[ShotPlan]) -> dict[str, Any]:
         ],
         "would_run": sum(item.state in ("would run", "may run") for plan in plans for item in plan.stages),
     }
+
+
+def print_warnings(shots: Sequence[ResolvedShot]) -> None:
+    """What still works but should be written otherwise: a line each on standard error."""
+    for line in dict.fromkeys(line for shot in shots for line in shot.warnings):
+        sys.stderr.write(f"studio: warning: {line}\n")
 
 
 def print_plan(plans: Sequence[ShotPlan]) -> None:

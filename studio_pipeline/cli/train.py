@@ -39,6 +39,10 @@ def rig(
     cooldown: Annotated[bool, typer.Option("--cooldown", help="Let the rate fall to nothing: the last piece.")] = False,
     mixed: Annotated[bool, typer.Option("--mixed/--full", help="bfloat16 where it pays, or float32 all along.")] = True,
     seed: Annotated[int, typer.Option("--seed")] = 1,
+    start: Annotated[
+        Path | None,
+        typer.Option("--start", help="Begin a new training from these exported weights.", dir_okay=False),
+    ] = None,
     export: Annotated[
         Path | None, typer.Option("--export", help="Write the weights for use here (safetensors).", dir_okay=False)
     ] = None,
@@ -53,7 +57,39 @@ def rig(
         seed=seed, device=_device(device),
     )  # fmt: skip
     made = {Part.SKELETON: SkeletonTraining, Part.SKIN: SkinTraining}[part]
-    training = made(out, piece)
+    training = made(out, piece, start=start)
+    last = training.run(_tell)
+    typer.echo(f"{training.path}: {training.history['steps']} steps, {last}")
+    if export is not None:
+        training.export(export)
+        typer.echo(str(export))
+
+
+@train_app.command()
+def caption(
+    out: Annotated[Path, typer.Option("--out", help="The training's folder with its clips; goes on if it was begun.")],
+    clips: Annotated[int, typer.Option("--clips", min=25, help="Clips to learn from; a fifth more to judge.")] = 1500,
+    minutes: Annotated[float, typer.Option("--minutes", min=0.02, max=100_000, help="Length of this piece.")] = 10.0,
+    device: Annotated[str, typer.Option("--device", help="cpu, cuda or auto.")] = "auto",
+    batch: Annotated[int, typer.Option("--batch", min=2, max=1024)] = 32,
+    rate: Annotated[float, typer.Option("--rate", min=1e-6, max=0.1, help="Learning rate.")] = 1e-3,
+    workers: Annotated[int, typer.Option("--workers", min=1, max=64, help="Processes that film clips.")] = 1,
+    cooldown: Annotated[bool, typer.Option("--cooldown", help="Let the rate fall to nothing: the last piece.")] = False,
+    seed: Annotated[int, typer.Option("--seed")] = 1,
+    export: Annotated[
+        Path | None, typer.Option("--export", help="Write the weights for use here (safetensors).", dir_okay=False)
+    ] = None,
+) -> None:
+    """Train the captioner's network on clips that previz draws, tags known. Clips are filmed once and kept."""
+    from studio_pipeline.training.caption.training import CaptionTraining, prepare_clips
+    from studio_pipeline.training.loop import Piece
+
+    prepare_clips(out, clips, workers=workers, tell=lambda line: typer.echo(line, err=True))
+    piece = Piece(
+        minutes=minutes, batch=batch, rate=rate, warmup=50, workers=workers, cooldown=cooldown, mixed=False, seed=seed,
+        device=_device(device), judge_seconds=120.0, report_seconds=30.0,
+    )  # fmt: skip
+    training = CaptionTraining(out, piece)
     last = training.run(_tell)
     typer.echo(f"{training.path}: {training.history['steps']} steps, {last}")
     if export is not None:

@@ -55,11 +55,12 @@ def stage_named(name: str, *, where: str = "") -> Stage:
 
 
 def backend_of(stage: Stage, name: str, *, where: str = "") -> str:
-    """``name`` if the stage has such a backend.
+    """The stage's backend called ``name``, under its present name.
 
     Raises:
         InputError: It has not; its backends are listed.
     """
+    name = stage.renamed.get(name, name)
     if name in stage.backends:
         return name
     raise InputError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ class ResolvedShot:
     shot: Shot
     setups: Mapping[str, StageSetup]
     source: str = ""  # the shot list that it came from
+    warnings: tuple[str, ...] = ()  # what still works but should be written otherwise, one line each
 
     @property
     def id(self) -> str:
@@ -76,12 +77,15 @@ def resolve(shot: Shot, folder: Path, *, where: Where | None = None, source: str
         digest_input(file, where=at("character"))
         updates["character"] = CharacterRef(file=str(file), height_m=shot.character.height_m, seed=shot.character.seed)
     with _noting(problems):
-        _check_directives(shot, at)
-    with _noting(problems):
         blocks = _with_clip_block(shot, at)
     for name in graph():
         with _noting(problems):
             setups[name] = _setup(name, blocks.get(name, {}), folder, at)
+    _show_plate(setups)
+    warnings = _old_backends(blocks, at)
+    with _noting(problems):
+        updates["directives"], told = _directives(shot, setups, at)
+        warnings += told
     with _noting(problems):
         if shot.reference:
             updates["reference"] = str(resolve_path(shot.reference, folder))
@@ -89,7 +93,8 @@ def resolve(shot: Shot, folder: Path, *, where: Where | None = None, source: str
     if problems:
         raise problems[0] if len(problems) == 1 else ShotListErrors([str(problem) for problem in problems])
     updates["stages"] = {name: _written(setups[name]) for name in blocks}
-    return ResolvedShot(shot=shot.model_copy(update=updates), setups=setups, source=source)
+    resolved = shot.model_copy(update=updates)
+    return ResolvedShot(shot=resolved, setups=setups, source=source, warnings=tuple(warnings))
 
 
 @contextmanager
@@ -116,13 +121,40 @@ def from_record(record: Mapping[str, Any]) -> ResolvedShot:
     return resolve(shot, Path("/"), source=str(record.get("source", "")))
 
 
-def _check_directives(shot: Shot, at: Where) -> None:
-    if shot.directives:
-        # The taxonomy is read only for shots that name values of it.
-        from studio_pipeline.stages.directives import validate_directives
+def _directives(shot: Shot, setups: Mapping[str, StageSetup], at: Where) -> tuple[dict[str, str], list[str]]:
+    """The shot's explicit directives under their present names, a line for each older name there or in the brief."""
+    own = getattr(setups["directives"].settings, "taxonomy", None) if "directives" in setups else None
+    if not shot.directives and own is None and "=" not in shot.brief:
+        return {}, []  # the taxonomy is read only for shots that name values of it
+    from studio_pipeline.stages.directives import load_taxonomy, validate_directives
+    from studio_pipeline.stages.directives.words import renamed_in
 
-        if problems := validate_directives(shot.directives):
-            raise InputError("; ".join(problems), where=at("directives"))
+    taxonomy = load_taxonomy(own=[own] if own else ())
+    if problems := validate_directives(shot.directives, taxonomy):
+        raise InputError("; ".join(problems), where=at("directives"))
+    values, told = taxonomy.migrate(shot.directives)
+    told = [f"{at('directives')}: {line}" for line in told]
+    return values, told + [f"{at('brief')}: {line}" for line in renamed_in(shot.brief, taxonomy)]
+
+
+def _show_plate(setups: dict[str, StageSetup]) -> None:
+    """Let `directives` see the plate where the takes are one: it says what the shot will show."""
+    takes, directives = setups.get("takes"), setups.get("directives")
+    if takes is None or directives is None or takes.backend != "plate":
+        return
+    if "plate" in type(directives.settings).model_fields and directives.settings.model_dump()["plate"] is None:
+        settings = directives.settings.model_copy(update={"plate": takes.settings.model_dump()["file"]})
+        setups["directives"] = replace(directives, settings=settings)
+
+
+def _old_backends(blocks: Mapping[str, Mapping[str, Any]], at: Where) -> list[str]:
+    found = []
+    for name, block in blocks.items():
+        old = str(block.get("backend", ""))
+        if new := graph()[name].renamed.get(old):
+            where = at(f"stages.{name}.backend")
+            found.append(f"{where}: the backend {old!r} of {name} is called {new!r} now: write {new}")
+    return found
 
 
 def _character_file(written: str, folder: Path, at: Where) -> Path:

@@ -26,14 +26,18 @@ Background = np.ndarray | Sequence[float] | None
 MAX_SAMPLES = 16_000_000
 """Samples of one picture that are held at once (about 70 bytes each)."""
 
-_MODES = {"flat": look_kernels.FLAT, "lambert": look_kernels.LAMBERT, "toon": look_kernels.TOON}
+_MODES = {
+    "flat": look_kernels.FLAT, "lambert": look_kernels.LAMBERT, "toon": look_kernels.TOON,
+    "rendered": look_kernels.RENDERED,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
     """How a picture is lit and drawn. Light directions point to the light in the camera's frame (x right, y up)."""
 
-    shading: Literal["toon", "lambert", "flat"] = "toon"
+    shading: Literal["toon", "lambert", "flat", "rendered"] = "toon"
+    light_tint: tuple[float, float, float] = (1.0, 1.0, 1.0)  # linear factor of everything: the colour of the hour
     key_direction: tuple[float, float, float] = (-0.45, 0.62, 0.64)
     rim_direction: tuple[float, float, float] = (0.75, 0.45, -0.35)
     ambient: float = 0.38  # Lambert: share of light that comes from everywhere
@@ -42,11 +46,14 @@ class Look:
     softness: float = 0.045  # toon: half width of a step in cosine
     shadow_tint: tuple[float, float, float] = (0.36, 0.33, 0.47)  # toon: linear factor of the deepest shadow
     rim_strength: float = 0.22
+    rim_edge: tuple[float, float] = (0.62, 0.74)  # toon: 1 - cosine to the viewer where the rim begins and is full
     highlight: float = 0.10
     outline_px: float | None = None  # width of lines in output pixels; None fits the picture's height, 0 draws none
     outline_color: tuple[int, int, int] = (38, 26, 44)  # sRGB
     outline_tint: float = 0.55  # how much of the surface's own (darkened) colour the ink takes
+    outline_shade: float = 0.16  # what that colour is darkened by
     outline_opacity: float = 0.92
+    outline_varied: float = 0.0  # 1: lines swell on the side away from the key light and taper towards it
     crease_deg: float = 62.0  # lines where neighbouring normals differ by more
     contact_shadow: float = 0.0  # share of the background's light lost under the feet; never part of alpha
 
@@ -173,22 +180,24 @@ class _Brush:
         shape = (*posed, scene.faces, scene.uv, scene.tints, scene.atlas)
         pixels = (self.face_ids[0], self.barycentrics[0], self.colours, self.albedos, self.normals)
         _launch(look_kernels.shade, size, _lights(scene.look, camera), *shape, *pixels)
-        self._ink(size)
+        self._ink(size, camera)
         samples = (self.face_ids[0], self.colours, _share(behind, wp.vec3), self.samples)
         picture = (wp.array(rgb, device="cpu", copy=False), wp.array(alpha, device="cpu", copy=False))
         _launch(look_kernels.resolve_picture, alpha.shape, *samples, *picture)
 
-    def _ink(self, size: tuple[int, int]) -> None:
+    def _ink(self, size: tuple[int, int], camera: CameraPath) -> None:
         look, face_ids, depth = self.scene.look, self.face_ids[0], self.depth[0]
         wide = default_outline_px(size[0] // self.samples) if look.outline_px is None else look.outline_px
         if wide <= 0.0:
             return
         jump = 0.018 * self.scene.character.diagonal
         crease = float(np.cos(np.radians(look.crease_deg)))
-        _launch(look_kernels.find_lines, size, face_ids, depth, self.normals, jump, crease, self.lines)
+        key = _lights(look, camera).key
+        varied = (key, look.outline_varied)
+        _launch(look_kernels.find_lines, size, face_ids, depth, self.normals, jump, crease, *varied, self.lines)
         ink = wp.vec3(*srgb_to_linear(np.array(look.outline_color) / 255.0).tolist())
         seen = (face_ids, depth, self.lines, self.albedos)
-        pen = (wide * self.samples, jump, ink, look.outline_tint, look.outline_opacity)
+        pen = (wide * self.samples, jump, ink, look.outline_tint, look.outline_shade, look.outline_opacity)
         _launch(look_kernels.draw_lines, size, *seen, *pen, self.colours)
 
 
@@ -204,6 +213,7 @@ def _lights(look: Look, camera: CameraPath) -> Any:
     lights.steps, lights.levels = wp.vec2(*look.steps), wp.vec2(*look.levels)
     lights.shadow = wp.vec3(*look.shadow_tint)
     lights.rim_strength, lights.highlight = look.rim_strength, look.highlight
+    lights.rim_edge, lights.tint = wp.vec2(*look.rim_edge), wp.vec3(*look.light_tint)
     return lights
 
 

@@ -12,6 +12,7 @@ from studio_pipeline.render.textures import Pyramid, look_up, pixel_level
 __all__ = [
     "FLAT",
     "LAMBERT",
+    "RENDERED",
     "TOON",
     "draw_lines",
     "edge_weight",
@@ -28,6 +29,7 @@ wp.set_module_options({"enable_backward": False, "fuse_fp": False})
 FLAT = 0
 LAMBERT = 1
 TOON = 2
+RENDERED = 3
 
 
 @wp.struct
@@ -44,6 +46,8 @@ class Lights:
     softness: float
     shadow: wp.vec3  # factor of the deepest shadow
     rim_strength: float
+    rim_edge: wp.vec2
+    tint: wp.vec3
     highlight: float
 
 
@@ -65,11 +69,27 @@ def toon(albedo: wp.vec3, normal: wp.vec3, view: wp.vec3, lights: Lights) -> wp.
     slow = 0.9 + 0.1 * (0.5 + 0.5 * normal[1])
     colour = wp.cw_mul(albedo, mix3(lights.shadow, wp.vec3(1.0, 1.0, 1.0), level)) * slow
     graze = 1.0 - wp.max(wp.dot(normal, view), 0.0)
-    rim = smooth(0.62, 0.74, graze) * smooth(0.05, 0.3, wp.dot(normal, lights.rim)) * lights.rim_strength
+    rim = (
+        smooth(lights.rim_edge[0], lights.rim_edge[1], graze)
+        * smooth(0.05, 0.3, wp.dot(normal, lights.rim))
+        * lights.rim_strength
+    )
     colour += mix3(albedo, wp.vec3(1.0, 1.0, 1.0), 0.35) * rim
     gloss = wp.dot(normal, wp.normalize(lights.key + view))
     colour += wp.vec3(1.0, 1.0, 1.0) * (smooth(0.972, 0.982, gloss) * full * lights.highlight)
     return colour
+
+
+@wp.func
+def rendered(albedo: wp.vec3, normal: wp.vec3, view: wp.vec3, lights: Lights) -> wp.vec3:
+    """Smooth volume: wrapped light, sky and floor, a gloss and a bright grazing edge."""
+    lit = wp.clamp((wp.dot(normal, lights.key) + 0.3) / 1.3, 0.0, 1.0)
+    sky = mix3(wp.vec3(0.2, 0.17, 0.16), wp.vec3(0.42, 0.46, 0.55), 0.5 + 0.5 * normal[1])
+    colour = wp.cw_mul(albedo, sky + wp.vec3(0.78, 0.74, 0.68) * (lit * lit))
+    gloss = wp.pow(wp.max(wp.dot(normal, wp.normalize(lights.key + view)), 0.0), 42.0)
+    graze = 1.0 - wp.max(wp.dot(normal, view), 0.0)
+    edge = graze * graze * graze * (0.4 + 0.6 * wp.max(wp.dot(normal, lights.rim), 0.0))
+    return colour + wp.vec3(1.0, 1.0, 1.0) * (0.42 * gloss) + wp.vec3(0.7, 0.85, 1.0) * (0.3 * edge)
 
 
 @wp.kernel
@@ -114,7 +134,9 @@ def shade(
         colour = albedo * light
     elif lights.mode == TOON:
         colour = toon(albedo, normal, view, lights)
-    colours[y, x] = colour
+    elif lights.mode == RENDERED:
+        colour = rendered(albedo, normal, view, lights)
+    colours[y, x] = wp.cw_mul(colour, lights.tint)
     albedos[y, x] = albedo
     seen_normals[y, x] = normal
 
@@ -161,6 +183,8 @@ def find_lines(
     normals: wp.array2d(dtype=wp.vec3),
     jump: float,
     crease: float,
+    key: wp.vec3,  # towards the key light
+    varied: float,
     lines: wp.array2d(dtype=float),
 ):
     """Mark pixels beside the background, a jump in depth or a crease."""
@@ -171,6 +195,9 @@ def find_lines(
         weight = wp.max(weight, edge_weight(face_ids, depth, normals, x, y, -1, 0, jump, crease))
         weight = wp.max(weight, edge_weight(face_ids, depth, normals, x, y, 0, 1, jump, crease))
         weight = wp.max(weight, edge_weight(face_ids, depth, normals, x, y, 0, -1, jump, crease))
+    if weight > 0.0 and varied > 0.0:
+        swell = wp.clamp(0.85 - 0.85 * wp.dot(normals[y, x], key), 0.12, 1.7)
+        weight *= 1.0 - varied + varied * swell
     lines[y, x] = weight
 
 
@@ -184,6 +211,7 @@ def draw_lines(
     jump: float,
     ink: wp.vec3,
     tint: float,
+    shade: float,
     opacity: float,
     colours: wp.array2d(dtype=wp.vec3),
 ):
@@ -203,7 +231,7 @@ def draw_lines(
                     distance = wp.sqrt(float(dx * dx + dy * dy))
                     cover = wp.max(cover, wp.clamp(radius * weight - distance, 0.0, 1.0))
     if cover > 0.0:
-        colours[y, x] = mix3(colours[y, x], mix3(ink, albedos[y, x] * 0.16, tint), cover * opacity)
+        colours[y, x] = mix3(colours[y, x], mix3(ink, albedos[y, x] * shade, tint), cover * opacity)
 
 
 @wp.func

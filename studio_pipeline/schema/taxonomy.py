@@ -1,171 +1,79 @@
-"""The production taxonomy: closed vocabularies of style, motion, camera and effects (``assets/taxonomy/*.yaml``)."""
+"""The production taxonomy as it is kept: closed vocabularies in YAML files, the shipped ones and a studio's own.
+
+The shipped files (``assets/taxonomy/*.yaml``) have ``version``, ``axis``, ``fields`` and ``renamed``. A studio's own
+file has ``studio`` (its name) and ``extends`` (the version that it was written for) beside them: its fields are new, or
+give new values to fields that exist, and ``words`` gives more synonyms to tags that exist. It lies beside the shipped
+files (then every shot sees it) or is named in a shot: ``stages: {directives: {taxonomy: ours.yaml}}``.
+"""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
-
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from studio_pipeline.schema.assets import assets_folder
-from studio_pipeline.schema.directives import GROUPS
 from studio_pipeline.schema.errors import InputError
-from studio_pipeline.schema.yaml_tree import YamlNode, YamlProblem, parse_yaml, read_text
+from studio_pipeline.schema.tags import Tag, Taxonomy, TaxonomyField, split_values
+from studio_pipeline.schema.taxonomy_merge import AXES, Merge, SourceFile, read_source
 
-__all__ = ["AXES", "Tag", "Taxonomy", "TaxonomyField", "TaxonomyFile", "load_taxonomy"]
-
-AXES = ("Style", "Motion", "Camera", "VFX")
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+__all__ = ["AXES", "Tag", "Taxonomy", "TaxonomyField", "load_taxonomy", "split_values", "taxonomy_problems"]
 
 
-class Tag(_Model):
-    """One value of a field."""
-
-    value: str = Field(pattern=r"^[a-z0-9][a-z0-9_]*$")
-    meaning: str
-    appearance: str = ""  # how to recognise it in a picture
-    synonyms: tuple[str, ...] = ()  # words of a brief that mean it, English or Japanese
-
-
-class TaxonomyField(_Model):
-    """One field and its closed vocabulary."""
-
-    field: str = Field(pattern=r"^[a-z]+\.[a-z_]+$")
-    group: Literal["subjects", "motion", "effects", "style", "camera", "environment"]
-    meaning: str
-    default: str | None = None
-    many: bool = False  # several values may hold at once
-    verbs: bool = False  # English synonyms are matched in all their forms
-    tags: tuple[Tag, ...] = Field(min_length=1)
-
-    @property
-    def values(self) -> tuple[str, ...]:
-        """All values."""
-        return tuple(tag.value for tag in self.tags)
-
-    def tag(self, value: str) -> Tag:
-        """The tag called ``value``; KeyError when there is none."""
-        found = next((tag for tag in self.tags if tag.value == value), None)
-        if found is None:
-            raise KeyError(value)
-        return found
-
-    def nearest(self, value: str, count: int = 3) -> list[str]:
-        """Valid values nearest to ``value``, by their own name or by a synonym."""
-        words = {word.casefold(): tag.value for tag in self.tags for word in (tag.value, *tag.synonyms)}
-        close = difflib.get_close_matches(value.casefold().replace("-", "_"), words, 3 * count, 0.45)
-        return list(dict.fromkeys(words[word] for word in close))[:count]
-
-
-class TaxonomyFile(_Model):
-    """One file of the taxonomy."""
-
-    version: str
-    axis: Literal["Style", "Motion", "Camera", "VFX"]
-    fields: tuple[TaxonomyField, ...] = Field(min_length=1)
-
-
-class Taxonomy(_Model):
-    """All axes together."""
-
-    version: str
-    fields: tuple[TaxonomyField, ...]
-
-    def field(self, name: str) -> TaxonomyField | None:
-        """The field called ``name``."""
-        return next((field for field in self.fields if field.field == name), None)
-
-    def problems(self, values: Mapping[str, str]) -> list[str]:
-        """What is wrong with explicit values, one clause each; names the nearest valid ones."""
-        found = []
-        for name, text in values.items():
-            field = self.field(name)
-            if field is None:
-                names = [item.field for item in self.fields]
-                near = difflib.get_close_matches(name, names, 3, 0.5) or [n for n in names if n.endswith(f".{name}")]
-                found.append(f"unknown directive {name!r}, nearest: {', '.join(near or names)}")
-                continue
-            parts = split_values(field, text)
-            for value in parts:
-                if value not in field.values:
-                    near = field.nearest(value) or list(field.values)
-                    found.append(f"{name} has no value {value!r}, nearest: {', '.join(near)}")
-            if not parts:
-                found.append(f"{name} is empty, expected one of: {', '.join(field.values)}")
-        return found
-
-
-def split_values(field: TaxonomyField, text: str) -> list[str]:
-    """Explicit values of a field; a field that holds several takes them separated by commas."""
-    parts = text.split(",") if field.many else [text]
-    return [part.strip() for part in parts if part.strip()]
-
-
-def load_taxonomy(folder: Path | None = None) -> Taxonomy:
-    """Read and check every ``*.yaml`` of a taxonomy folder.
+def load_taxonomy(folder: Path | None = None, *, own: Sequence[Path] = ()) -> Taxonomy:
+    """Read and check every ``*.yaml`` of a taxonomy folder, and a studio's own files that lie elsewhere.
 
     Args:
         folder: Of the asset library when None.
+        own: A studio's own files.
 
     Raises:
-        InputError: A file is unreadable, or fields, values or synonyms are not unique.
+        InputError: A file is unreadable, or fields, values, synonyms or contradictions don't fit; the first problem.
     """
+    try:
+        stamps = tuple(
+            (str(path), path.stat().st_mtime_ns, path.stat().st_size, kept)
+            for paths, kept in ((_files(folder), True), (own, False))
+            for path in paths
+        )
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", where=str(error.filename)) from None
+    taxonomy, problems = _load(stamps)
+    if problems or taxonomy is None:
+        raise InputError(problems[0] if problems else "holds no taxonomy")
+    return taxonomy
+
+
+def taxonomy_problems(folder: Path | None = None, *, own: Sequence[Path] = ()) -> list[str]:
+    """Everything that is wrong with the files that `load_taxonomy` would read, one line each."""
+    return _collect([(path, True) for path in _files(folder)] + [(path, False) for path in own])[1]
+
+
+def _files(folder: Path | None) -> list[Path]:
     folder = folder or assets_folder() / "taxonomy"
     try:
         files = sorted(folder.glob("*.yaml"))
-        stamps = tuple((str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in files)
     except OSError as error:
         raise InputError(f"cannot be read ({error})", where=folder) from None
-    if not stamps:
+    if not files:
         raise InputError("holds no taxonomy (*.yaml)", where=folder)
-    return _load(stamps)
+    return files
 
 
-@lru_cache(maxsize=4)
-def _load(stamps: tuple[tuple[str, int, int], ...]) -> Taxonomy:
-    files = [_read(Path(name)) for name, _, _ in stamps]
-    versions = {file.version for file in files}
-    if len(versions) > 1:
-        raise InputError(f"the files have different versions {sorted(versions)}", where=Path(stamps[0][0]).parent)
-    fields = tuple(field for file in files for field in file.fields)
-    _must_be_unique((field.field for field in fields), "field", stamps[0][0])
-    for field in fields:
-        _must_be_unique(field.values, f"value of {field.field}", stamps[0][0])
-        if field.default is not None and field.default not in field.values:
-            raise InputError(f"{field.field} has the default {field.default!r} which is no value of it")
-    words = [word for field in fields for tag in field.tags for word in {w.casefold() for w in tag.synonyms}]
-    _must_be_unique(words, "synonym", stamps[0][0])
-    assert {field.group for field in fields} <= set(GROUPS)
-    return Taxonomy(version=versions.pop(), fields=fields)
+@lru_cache(maxsize=16)
+def _load(stamps: tuple[tuple[str, int, int, bool], ...]) -> tuple[Taxonomy | None, tuple[str, ...]]:
+    taxonomy, problems = _collect([(Path(name), kept) for name, _, _, kept in stamps])
+    return taxonomy, tuple(problems)
 
 
-def _must_be_unique(words: Iterable[str], what: str, where: str) -> None:
-    seen: set[str] = set()
-    for word in words:
-        if word in seen:
-            raise InputError(f"the {what} {word!r} occurs twice", where=Path(where).parent)
-        seen.add(word)
-
-
-def _read(path: Path) -> TaxonomyFile:
-    try:
-        root, problems = parse_yaml(read_text(path))
-        if problems:
-            raise problems[0]
-        return TaxonomyFile.model_validate(root.value)
-    except YamlProblem as problem:
-        raise InputError(problem.what, where=f"{path}:{problem.line}") from None
-    except ValidationError as error:
-        raise InputError(*_first(error, root, path)) from None
-
-
-def _first(error: ValidationError, root: YamlNode, path: Path) -> tuple[str]:
-    item = error.errors(include_url=False)[0]
-    name = ".".join(str(step) for step in item["loc"])
-    return (f"{path}:{root.line_of(item['loc'])}: {name}: {item['msg']}",)
+def _collect(paths: Sequence[tuple[Path, bool]]) -> tuple[Taxonomy | None, list[str]]:
+    """The taxonomy of some files and its problems; each file with whether it may be a shipped one."""
+    problems: list[str] = []
+    sources: list[SourceFile] = []
+    for path, may_be_shipped in paths:
+        source, found = read_source(path, shipped=may_be_shipped)
+        problems += found
+        sources += [source] if source is not None else []
+    merge = Merge(sources)
+    problems += merge.problems
+    return (merge.taxonomy() if not problems else None), problems

@@ -132,6 +132,7 @@ class Stage:
     uses_gpu: bool = False
     assets: tuple[str, ...] = ()  # folders of the asset library whose content belongs to the key
     override: Override | None = None  # None: no hand-made file can take its place
+    renamed: Mapping[str, str] = field(default_factory=dict)  # backends by the names that they had before
 
 
 def _resolve(target: str) -> Callable[..., Any]:

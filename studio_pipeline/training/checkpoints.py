@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from torch import nn
 from studio_pipeline.models.files import read_weights, write_weights
 from studio_pipeline.schema.errors import InputError
 
-__all__ = ["append_curve", "load_checkpoint", "read_curve", "save_checkpoint"]
+__all__ = ["append_curve", "begin_history", "load_checkpoint", "load_start", "read_curve", "save_checkpoint"]
 
 _NET, _OPTIMISER = "net.", "optimiser."
 
@@ -44,6 +45,36 @@ def load_checkpoint(path: Path, net: nn.Module, optimiser: torch.optim.Optimizer
                 }
     except (RuntimeError, KeyError) as error:
         raise InputError("belongs to another network", where=path, do="train into another folder") from error
+
+
+def begin_history(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Configuration and history of exported weights, the history with one more of its ``starts``.
+
+    A start says at which step an optimiser without a past took over, and the SHA-256 of the weights it took.
+
+    Raises:
+        InputError: The file holds no exported weights of that kind.
+    """
+    _, described = read_weights(path)
+    config, history = described.get("config"), described.get("history")
+    if described.get("kind") != kind or not isinstance(config, dict) or not isinstance(history, dict):
+        raise InputError(f"holds no {kind} with a history", where=path, do="give weights that studio train exported")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    starts = [*history.get("starts", ()), {"steps": history["steps"], "weights": digest}]
+    return config, history | {"starts": starts}
+
+
+def load_start(path: Path, net: nn.Module) -> None:
+    """Bring a network to exported weights.
+
+    Raises:
+        InputError: The file holds other tensors: another network's, or a checkpoint's, which goes on by itself.
+    """
+    tensors, _ = read_weights(path)
+    for name, parameter in net.named_parameters():
+        if name not in tensors or tensors[name].shape != parameter.shape:
+            raise InputError(f"has no {name} of this size", where=path, do="give weights that studio train exported")
+        parameter.data.copy_(tensors[name])
 
 
 def append_curve(path: Path, row: dict[str, Any]) -> None:

@@ -15,7 +15,14 @@ from torch import Tensor, nn
 
 from studio_pipeline.models.files import read_weights, write_weights
 from studio_pipeline.schema.errors import InputError
-from studio_pipeline.training.checkpoints import append_curve, load_checkpoint, read_curve, save_checkpoint
+from studio_pipeline.training.checkpoints import (
+    append_curve,
+    begin_history,
+    load_checkpoint,
+    load_start,
+    read_curve,
+    save_checkpoint,
+)
 from studio_pipeline.training.curves import draw_curves
 from studio_pipeline.training.memory import keep_memory
 
@@ -50,29 +57,40 @@ class Training(ABC):
         folder: Where the training lives: ``NAME.safetensors``, its curve ``NAME.jsonl`` and ``NAME.png``. It goes on
             if it was begun.
         piece: What is to be done now.
+        start: Exported weights from which a new training begins. Its counts go on from theirs, and the optimiser, which
+            isn't in them, begins anew with a warm-up; the history says so.
+
+    Raises:
+        InputError: The folder or the weights hold something else, or a training that was begun shall begin anew.
     """
 
     name: str  # of the files
     kind: str  # of the network, in the files' metadata
 
-    def __init__(self, folder: Path, piece: Piece) -> None:
+    def __init__(self, folder: Path, piece: Piece, *, start: Path | None = None) -> None:
         self.piece = piece
         self.path, self.curve = folder / f"{self.name}.safetensors", folder / f"{self.name}.jsonl"
         folder.mkdir(parents=True, exist_ok=True)
         self.history: dict[str, Any] = {"steps": 0, "examples": 0, "seconds": 0.0, "pieces": []}
-        config = None
-        if self.path.is_file():
+        config, begun = None, self.path.is_file()
+        if begun and start is not None:
+            raise InputError("was begun already", where=self.path, do="leave --start away, or name another folder")
+        if begun:
             _, described = read_weights(self.path)
             if described.get("kind") != self.kind:
                 raise InputError(f"holds no {self.kind}", where=self.path, do="train into another folder")
             config, self.history = described["config"], described["history"]
+        elif start is not None:
+            config, self.history = begin_history(start, self.kind)
         self.device = torch.device(piece.device)
         self.seed = piece.seed * 1000 + len(self.history["pieces"])  # pieces see different characters
         torch.manual_seed(self.seed)
         self.net = self.network(config).to(self.device)
         self.optimiser = torch.optim.AdamW(self.net.parameters(), lr=piece.rate, betas=(0.9, 0.98), weight_decay=0.02)
-        if self.path.is_file():
+        if begun:
             load_checkpoint(self.path, self.net, self.optimiser)
+        elif start is not None:
+            load_start(start, self.net)
         self.drawn = 0  # characters of this piece
 
     @abstractmethod
@@ -137,7 +155,8 @@ class Training(ABC):
     def _step(self, through: float) -> dict[str, float]:
         """One step of the optimiser, ``through`` of the piece."""
         piece = self.piece
-        rate = piece.rate * min(1.0, (self.history["steps"] + 1) / piece.warmup, (self._steps + 1) / _RAMP)
+        young = self.history["steps"] - max((begin["steps"] for begin in self.history.get("starts", ())), default=0)
+        rate = piece.rate * min(1.0, (young + 1) / piece.warmup, (self._steps + 1) / _RAMP)
         rate *= max(1.0 - through, 0.01) if piece.cooldown else 1.0
         for group in self.optimiser.param_groups:
             group["lr"] = rate

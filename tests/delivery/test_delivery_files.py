@@ -76,11 +76,11 @@ def test_same_scene_same_bytes(delivered, tmp_path):
 
 def test_same_bytes_from_another_process(delivered, tmp_path):
     scene, folder, _ = delivered
-    for name in ("character", "rig", "canonical_view", "lifted_motion", "refined_motion", "out"):
+    for name in ("character", "rig", "reference_clip", "lifted_motion", "refined_motion", "out"):
         (tmp_path / name).mkdir()
     scene.character.save(tmp_path / "character")
     scene.rig.save(tmp_path / "rig")
-    scene.camera.save(tmp_path / "canonical_view")
+    scene.camera.save(tmp_path / "reference_clip")
     scene.motion.save(tmp_path / "lifted_motion")
     scene.cache.save(tmp_path / "refined_motion")
     code = f"""
@@ -93,7 +93,7 @@ from studio_pipeline.stages.delivery.files import run
 from studio_pipeline.stages.delivery.settings import DeliverySettings
 home = Path(sys.argv[1])
 shot = SimpleNamespace(id="{SHOT}", fps=Fraction(24000, 1001), frames=(1001, 1007), handles=1, resolution=(96, 128))
-names = ("character", "rig", "canonical_view", "lifted_motion", "refined_motion")
+names = ("character", "rig", "reference_clip", "lifted_motion", "refined_motion")
 inputs = {{n: home / n for n in names}}
 result = run(StageContext(settings=DeliverySettings(), inputs=inputs, shot=shot, out=home / "out"))
 assert all(v.passed for v in result.verdicts), result.verdicts
@@ -160,7 +160,7 @@ def test_parts_of_different_shots_are_refused(make_scene):
 
 def test_run_reads_the_records(make_scene, tmp_path):
     scene = make_scene(frames=3, handles=0, moving_camera=False, size=(32, 48))
-    names = ("character", "rig", "canonical_view", "lifted_motion", "refined_motion")
+    names = ("character", "rig", "reference_clip", "lifted_motion", "refined_motion")
     for name, record in zip(names, (scene.character, scene.rig, scene.camera, scene.motion, scene.cache), strict=True):
         (tmp_path / name).mkdir()
         record.save(tmp_path / name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from studio_pipeline.geometry.cameras import look_at
-from studio_pipeline.schema.directives import GROUPS, Directives
-from studio_pipeline.schema.errors import BackendUnavailable, InputError
-from studio_pipeline.schema.records import CameraPath
+from studio_pipeline.geometry.bodyparts import BodyPlan, Limb
+from studio_pipeline.schema.directives import GROUPS, Directives, DirectiveValue
+from studio_pipeline.schema.errors import InputError
+from studio_pipeline.schema.tags import Rename
 from studio_pipeline.schema.taxonomy import AXES, load_taxonomy
-from studio_pipeline.stages.base import StageContext
 from studio_pipeline.stages.directives import STAGE, validate_directives
-from studio_pipeline.stages.directives.brief import direct
+from studio_pipeline.stages.directives.bodies import performance_of
+from studio_pipeline.stages.directives.brief import Seen, direct
+from studio_pipeline.stages.directives.words import renamed_in
 
 TAXONOMY = load_taxonomy()
 
@@ -30,7 +32,7 @@ def said(brief: str, explicit: dict[str, str] | None = None) -> dict[str, str]:
 def test_the_taxonomy_is_complete_and_closed() -> None:
     assert sum(len(field.tags) for field in TAXONOMY.fields) >= 80
     assert {field.group for field in TAXONOMY.fields} == set(GROUPS)
-    assert AXES == ("Style", "Motion", "Camera", "VFX")
+    assert AXES == ("Style", "Motion", "Camera", "VFX", "Lighting", "Texture")
     for field in TAXONOMY.fields:
         for tag in field.tags:
             assert tag.meaning and tag.synonyms
@@ -56,7 +58,7 @@ def test_the_taxonomy_is_complete_and_closed() -> None:
         ("a rainbow on the runway, a pancake, the candlewick", {}),
         ("走る。つけパン、集中線、2コマ打ち、オバケ、入射光", {
             "motion.performance": "run", "camera.move": "follow_pan", "vfx.impact": "focus_lines",
-            "motion.timing": "twos", "vfx.optical": "smear", "style.light": "shafts",
+            "motion.timing": "twos", "vfx.optical": "smear", "lighting.source": "shafts",
         }),
         ("止め、BG送り", {"motion.performance": "hold", "camera.move": "slide_right"}),
         ("パンダのパンフレット", {}),
@@ -133,48 +135,168 @@ def test_every_synonym_alone_and_together_is_understood(words: list[str]) -> Non
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (('version: "1.0"', "versoin: 1"), "version: Field required"),
-        (("value: fix,", "value: pan_left,"), "occurs twice"),
+        (('version: "2.0"', "versoin: 1"), "version: field required"),
+        (("value: fix\n", "value: pan_left\n"), "occurs twice"),
         (("default: fix", "default: nothing"), "no value of it"),
         (("fix, fixed camera", "zoom in, fixed camera"), "'zoom in' occurs twice"),
-        (("value: fix,", "value: !!python/name:os.system fix,"), "not allowed"),
+        (("value: fix\n", "value: !!python/name:os.system fix\n"), "not allowed"),
     ],
 )
 def test_a_broken_taxonomy_is_refused(tmp_path: Path, repository: Path, change: tuple[str, str], expected: str) -> None:
-    text = (repository / "assets" / "taxonomy" / "camera.yaml").read_text(encoding="utf-8")
+    folder = tmp_path / "taxonomy"
+    shutil.copytree(repository / "assets" / "taxonomy", folder)
+    text = (folder / "camera.yaml").read_text(encoding="utf-8")
     assert change[0] in text
-    (tmp_path / "camera.yaml").write_text(text.replace(change[0], change[1], 1), encoding="utf-8")
-    with pytest.raises(InputError, match=expected):
-        load_taxonomy(tmp_path)
+    (folder / "camera.yaml").write_text(text.replace(change[0], change[1], 1), encoding="utf-8")
+    with pytest.raises(InputError, match=expected) as refused:
+        load_taxonomy(folder)
+    assert "camera.yaml:" in str(refused.value) and "\n" not in str(refused.value)
 
 
-class _Shot:
-    def __init__(self, **fields: object) -> None:
-        self.__dict__.update({"brief": "", "directives": {}, "reference": None, **fields})
-
-
-def _context(tmp_path: Path, **fields: object) -> StageContext:
-    camera = CameraPath(
-        world_to_camera=np.repeat(look_at(np.array([0.0, 1, 4]), np.zeros(3), np.array([0.0, 1, 0]))[None], 3, 0),
-        focal=np.full(3, 100.0), width=64, height=64,
-    )  # fmt: skip
-    (tmp_path / "view").mkdir(exist_ok=True)
-    (tmp_path / "out").mkdir(exist_ok=True)
-    camera.save(tmp_path / "view")
-    settings = STAGE.backends["brief"].settings()
-    return StageContext(
-        settings=settings, inputs={"canonical_view": tmp_path / "view"}, shot=_Shot(**fields), out=tmp_path / "out"
-    )
-
-
-def test_the_stage_writes_a_record_that_reads_back(tmp_path: Path) -> None:
-    result = STAGE.backends["brief"].load()(_context(tmp_path, brief="Pip jumps", directives={"style.line": "thick"}))
-    record = Directives.model_validate(json.loads((tmp_path / "out" / "directives.json").read_text()))
+def test_the_stage_writes_a_record_that_reads_back(context) -> None:
+    given = context(brief="Pip jumps", directives={"style.line": "thick"})
+    result = STAGE.backends["measured"].load()(given)
+    record = Directives.model_validate(json.loads((given.out / "directives.json").read_text()))
     assert record.get("motion.performance") == "jump" and record.get("style.line") == "thick"
     assert {v.name: v.passed for v in result.verdicts} == {"directives_valid": True}
     assert tuple(v.name for v in result.verdicts) == STAGE.checks
+    words = json.loads((given.out / "matches.json").read_text())
+    assert [match["words"] for match in words["words"]] == ["jumps"] and words["chosen"] == ""
 
 
-def test_a_reference_is_never_ignored(tmp_path: Path) -> None:
-    with pytest.raises(BackendUnavailable, match="measured"):
-        STAGE.backends["brief"].load()(_context(tmp_path, reference="/x.png"))
+def test_contradictions_are_told_and_the_stronger_origin_stays() -> None:
+    record, _ = direct("snow falls on the meadow", {"environment.place": "underwater"}, TAXONOMY)
+    kept = {value.field: (value.value, value.origin) for value in record.values()}
+    assert kept["environment.place"] == ("underwater", "artist") and "environment.weather" not in kept
+    assert any("weather=snow" in line and "place=underwater" in line for line in record.conflicts)
+    # The same the other way round: what the artist says of the weather keeps the place off, and no default contradicts.
+    record, _ = direct("underwater", {"environment.weather": "snow"}, TAXONOMY)
+    assert record.get("environment.weather") == "snow" and record.get("environment.place") == "studio"
+    # Of two words of one brief the first stays.
+    assert direct("fireflies at noon", {}, TAXONOMY)[0].get("environment.time") is None
+    assert direct("at noon, fireflies", {}, TAXONOMY)[0].get("vfx.particle") is None
+
+
+def test_no_record_contradicts_itself() -> None:
+    pairs = [(f"{field.field}={tag.value}", other) for field, tag in TAXONOMY.tags() for other in tag.contradicts]
+    assert pairs
+    for one, two in pairs:
+        assert (two, one) in pairs  # both sides know
+        (field, value), (other_field, other_value) = one.split("="), two.split("=")
+        explicit = {field: value, other_field: f"{value}, {other_value}" if field == other_field else other_value}
+        record, _ = direct("", explicit, TAXONOMY)
+        there = {f"{value.field}={value.value}" for value in record.values()}
+        assert there & {one, two} == {one} and record.conflicts
+        assert not any(other in there for name in there for other in TAXONOMY.tag(name).contradicts)  # pyright: ignore
+
+
+def seen(field: str, value: str, origin: str = "measured", confidence: float = 0.8) -> Seen:
+    return Seen(DirectiveValue(field=field, value=value, origin=origin, confidence=confidence), "the reference")  # pyright: ignore
+
+
+def test_artist_over_brief_over_measured_over_model_over_default() -> None:
+    field = "style.palette"
+    voices = {
+        "artist": {"explicit": {field: "sepia"}},
+        "brief": {"brief": "neon"},
+        "measured": {"seen": [seen(field, "cool")]},
+        "model": {"seen": [seen(field, "warm", "model", 0.99)]},
+        "default": {},
+    }
+    expected = {"artist": "sepia", "brief": "neon", "measured": "cool", "model": "warm", "default": "natural"}
+    for first in range(len(voices)):
+        brief, explicit, others = "", {}, []
+        for voice in list(voices.values())[first:]:
+            brief, explicit = voice.get("brief", brief), voice.get("explicit", explicit)
+            others += voice.get("seen", [])
+        record, _ = direct(brief, explicit, TAXONOMY, seen=others[::-1])
+        (value,) = (value for value in record.values() if value.field == field)
+        who = list(voices)[first]
+        assert (value.origin, value.value) == (who, expected[who])
+    record, _ = direct("neon", {}, TAXONOMY, seen=[seen(field, "cool")])
+    assert any("the reference has cool, the brief says neon" in line for line in record.conflicts)
+
+
+def test_what_is_seen_adds_to_fields_of_several_values_unless_the_brief_excludes_it() -> None:
+    others = [
+        seen("vfx.impact", "flash"),
+        seen("vfx.impact", "speed_lines"),
+        seen("vfx.optical", "vignette", "model", 0.1),
+    ]
+    record, _ = direct("focus lines, no white flash", {}, TAXONOMY, seen=others)
+    assert [value.value for value in record.effects] == ["focus_lines", "speed_lines"]
+    assert any("flash" in line and "excludes" in line for line in record.conflicts)
+
+
+def test_old_names_still_work_and_the_new_one_is_told() -> None:
+    record, _ = direct("", {"style.light": "rim"}, TAXONOMY)
+    assert record.get("lighting.source") == "rim"
+    values, told = TAXONOMY.migrate({"style.light": "rim", "style.line": "thin"})
+    assert values == {"lighting.source": "rim", "style.line": "thin"}
+    assert len(told) == 1 and "style.light" in told[0] and "lighting.source" in told[0]
+    assert validate_directives({"style.light": "rimm"}) == ["lighting.source has no value 'rimm', nearest: rim"]
+    values, told = TAXONOMY.migrate({"lighting.source": "backlight", "style.light": "rim"})
+    assert values == {"lighting.source": "backlight"} and "holds" in told[0]
+    # In a brief, spelt out.
+    record, matches = direct("A portrait, Style.Light = backlight, camera.move=pan_left", {}, TAXONOMY)
+    assert (record.get("lighting.source"), record.get("camera.move")) == ("backlight", "pan_left") and len(matches) == 2
+    assert len(renamed_in("style.light=backlight", TAXONOMY)) == 1 and renamed_in("rim light", TAXONOMY) == []
+
+
+def test_a_renamed_value_moves_within_a_list() -> None:
+    notes = (
+        Rename(old="vfx.light=halo", new="vfx.light=glow", since="3.0"),
+        Rename(old="style.look=manga", new="style.look=comic", since="3.0"),
+    )
+    newer = TAXONOMY.model_copy(update={"renamed": notes})
+    values, told = newer.migrate({"vfx.light": "sparkle, halo", "style.look": "manga", "camera.move": "fix"})
+    assert values == {"vfx.light": "sparkle, glow", "style.look": "comic", "camera.move": "fix"} and len(told) == 2
+    assert newer.problems({"vfx.light": "sparkle, halo"}) == []
+
+
+def test_an_empty_brief_gets_what_the_body_can_do(context) -> None:
+    given = context()
+    result = STAGE.backends["measured"].load()(given)
+    record = Directives.model_validate(json.loads((given.out / "directives.json").read_text()))
+    (value,) = (value for value in record.motion if value.field == "motion.performance")
+    assert (value.value, value.origin) == ("walk", "model") and result.figures["performance_from"] == "model"
+    chosen = json.loads((given.out / "matches.json").read_text())["chosen"]
+    assert "walk" in chosen and "two legs" in chosen
+    # Whoever says anything of the motion, or hands in the clip, is not interrupted.
+    for fields in ({"brief": "in the rain"}, {"directives": {"motion.performance": "nod"}}):
+        given = context(**fields)
+        STAGE.backends["measured"].load()(given)
+        assert json.loads((given.out / "matches.json").read_text())["chosen"] == ""
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ({"legs": 1, "arms": 1}, "walk"),
+        ({"legs": 2, "upright": False}, "trot"),
+        ({"legs": 3, "upright": False}, "walk"),
+        ({"legs": 1, "wings": 1, "wing": 1.2}, "fly"),
+        ({"legs": 1, "wings": 1, "wing": 0.3}, "walk"),
+        ({"wings": 1, "wing": 0.2, "upright": False}, "swim"),
+        ({"wings": 1, "wing": 0.9, "upright": False}, "fly"),
+        ({"spine": 6, "upright": False, "height": 0.2}, "slither"),
+        ({"spine": 4, "upright": False, "height": 0.9}, "swim"),
+        ({"arms": 1}, "wave"),
+        ({}, "hop"),
+    ],
+)
+def test_the_performance_suits_the_body(body: dict[str, object], expected: str) -> None:
+    def limb(side: int, length: float) -> Limb:
+        points = np.array([[0.0, 0.0, 0.0], [side * length, 0.0, 0.0]])
+        return Limb(joints=(1,), members=(1,), side=side, points=points, kind="leg", attach=0)
+
+    def pairs(name: str, length: float) -> tuple[tuple[Limb, Limb], ...]:
+        return tuple((limb(1, length), limb(-1, length)) for _ in range(int(body.get(name, 0))))  # pyright: ignore
+
+    plan = BodyPlan(
+        left=np.eye(3)[0], up=np.eye(3)[1], front=np.eye(3)[2], body=0, spine=tuple(range(int(body.get("spine", 1)))),  # pyright: ignore
+        rear=(), head=(), tails=(), legs=pairs("legs", 0.7), arms=pairs("arms", 0.6),
+        wings=pairs("wings", float(body.get("wing", 1.0))), loose=(), followers=(),  # pyright: ignore
+        height=float(body.get("height", 1.7)), diagonal=2.0, upright=bool(body.get("upright", True)),  # pyright: ignore
+    )  # fmt: skip
+    assert performance_of(plan)[0] == expected

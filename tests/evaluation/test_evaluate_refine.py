@@ -132,7 +132,7 @@ def _row(motion: str, without: float, with_: float) -> dict[str, Any]:
 
     return {
         "character": "c", "clip": "k", "motion": motion, "without": side(without), "with": side(with_),
-        "fallback_frames": 0, "tets": 9, "seconds": {"processor": 1.0},
+        "fallback_frames": 0, "tets": 9, "moved_percent": 1.0, "seconds": {"processor": 1.0},
     }  # fmt: skip
 
 

@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from studio_pipeline.cli.evaluate import RigChoice
 from studio_pipeline.evaluation import summary, trials
 from studio_pipeline.evaluation.cases import parse_case
 from studio_pipeline.evaluation.lift import choose_cases, evaluate, trials_of
+from studio_pipeline.evaluation.rigs.backends import BACKENDS
 from studio_pipeline.evaluation.shots import HARD, film_shot
 from studio_pipeline.evaluation.trials import Trial, Work
 from studio_pipeline.geometry.cameras import project
@@ -80,6 +82,13 @@ def test_trials_in_order() -> None:
     dropped = [t.without for t in trials_of("provided", "without", ablate=True)]
     assert dropped == [(), ("rgb",), ("mask",), ("track",), ("smooth",), ("start",)]
     assert {(t.rig, t.depth) for t in trials_of("both", "both", ablate=True)} == {("provided", True)}
+
+
+def test_every_choice_of_a_rig_is_a_way_of_making_one() -> None:
+    ways = {choice.value for choice in RigChoice} - {"provided", "both"}
+    assert ways == set(BACKENDS)
+    for way in ways:
+        assert [trial.label for trial in trials_of(way, "without")] == [f"{way}-nodepth"]
 
 
 def test_chosen_cases(repository: Path) -> None:

@@ -50,8 +50,9 @@ def lifted(
     blank = np.zeros((FRAMES, 96, 96, 3), np.uint8)
     clip = Clip(frames=blank, alpha=None, fps=FPS, first_frame=1001, source="test")
     base = tmp_path / f"run_{len(list(tmp_path.iterdir()))}"
-    inputs = {name: base / name for name in ("character", "rig", "canonical_view", "reference_clip", "observations")}
-    for name, record in zip(inputs, (character, rig, camera, clip, observations), strict=True):
+    names = ("character", "rig", "reference_clip", "reference_clip", "observations")  # the clip lies beside its camera
+    inputs = {name: base / name for name in names}
+    for name, record in zip(names, (character, rig, camera, clip, observations), strict=True):
         inputs[name].mkdir(parents=True, exist_ok=True)
         record.save(inputs[name])
     out = base / "out"

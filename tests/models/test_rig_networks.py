@@ -12,7 +12,7 @@ from studio_pipeline.models.rig.sampling import draw_skeletons
 from studio_pipeline.models.rig.skeleton import KIND, SkeletonConfig, SkeletonNet, load_skeleton_net
 from studio_pipeline.models.rig.skin import SkinConfig, SkinNet, load_skin_net
 from studio_pipeline.models.rig.skinning import network_weights
-from studio_pipeline.models.rig.tokens import FIRST_CLASS, Grammar, decode, slots_of
+from studio_pipeline.models.rig.tokens import END, FIRST_CLASS, Grammar, decode, slots_of
 from studio_pipeline.schema.errors import InputError
 
 TINY = SkeletonConfig(plans=("biped", "fish"), width=32, heads=2, encoder_layers=1, decoder_layers=2, latents=24)
@@ -90,6 +90,31 @@ def test_skeletons_that_are_drawn_are_trees_and_as_likely_as_said(net, ball):
             assert one.likelihood == pytest.approx(likelihood(net, shape, one.tokens, most=12), abs=1e-4)
     for first, second in zip(drawn, draw(), strict=True):
         assert all(np.array_equal(a.skeleton.joints, b.skeleton.joints) for a, b in zip(first, second, strict=True))
+
+
+def test_a_draw_that_rambles_on_is_given_up(net, ball, monkeypatch):
+    """Three of a shape's four draws end after two joints, the last never would; another shape's are not touched."""
+    joint, calls = [5, 6, 7], []
+
+    def scripted(net, tokens, grammars, memory, caches):
+        calls.append(tokens.shape[1])
+        logits = np.zeros((len(grammars), grammars[0].vocabulary))
+        for row, grammar in enumerate(grammars):
+            told = len(grammar.joints)
+            end = told >= 2 and row != 3 if row < 4 else told >= 12
+            place = joint[len(grammar.slots) % 3] + told
+            logits[row, END if end and grammar.legal()[END] else place] = 50.0
+        return logits
+
+    monkeypatch.setattr("studio_pipeline.models.rig.sampling._next", scripted)
+    clouds = [(ball.points, ball.normals)] * 2
+    found = draw_skeletons(net, clouds, temperatures=(0.0, 0.5, 0.5, 0.5), seed=0)
+    assert [len(one.skeleton.joints) for one in found[0]] == [2, 2, 2]
+    assert [len(one.skeleton.joints) for one in found[1]] == [12] * 4
+    alone, calls[:] = draw_skeletons(net, clouds[:1], temperatures=(0.0, 0.5, 0.5, 0.5), seed=0), []
+    assert [one.tokens.tolist() for one in alone[0]] == [one.tokens.tolist() for one in found[0]]
+    draw_skeletons(net, clouds[:1], temperatures=(0.0, 0.5, 0.5, 0.5), seed=0)
+    assert len(calls) < 2 * len(found[0][0].tokens)
 
 
 def flat_box() -> tuple[np.ndarray, np.ndarray]:

@@ -157,11 +157,12 @@ def test_stage_writes_a_verdict_on_the_rest_pose(
     scene: tuple[Character, CameraPath, Clip, np.ndarray], tmp_path: Path
 ) -> None:
     ball, camera, clip, _ = scene
-    inputs = {name: tmp_path / name for name in ("character", "canonical_view", "reference_clip", "moved")}
+    inputs = {name: tmp_path / name for name in ("character", "reference_clip", "moved")}
     for folder in inputs.values():
         folder.mkdir()
     ball.save(inputs["character"])
-    camera.save(inputs["canonical_view"])
+    for name in ("reference_clip", "moved"):
+        camera.save(inputs[name])
     clip.save(inputs["reference_clip"])
     Clip(frames=np.roll(clip.frames, 60, axis=2), fps=clip.fps, first_frame=1001).save(inputs["moved"])
     results = []

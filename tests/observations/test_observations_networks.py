@@ -54,10 +54,11 @@ def scene() -> tuple:
 
 def test_both_networks_run_as_a_stage(scene: tuple, models: Models, tmp_path: Path) -> None:
     ball, camera, clip, raster = scene
-    inputs = {name: tmp_path / name for name in ("character", "canonical_view", "reference_clip")}
-    for record, folder in zip((ball, camera, clip), inputs.values(), strict=True):
+    inputs = {name: tmp_path / name for name in ("character", "reference_clip")}
+    for folder, records in zip(inputs.values(), ((ball,), (camera, clip)), strict=True):
         folder.mkdir()
-        record.save(folder)
+        for record in records:
+            record.save(folder)
     backend = STAGE.backends["sam2"]
     assert backend.missing() == "" and available() == ""
     written = {"masks_model": models.sam2, "depth": "depth_anything", "depth_model": models.depth, "track_count": 40}

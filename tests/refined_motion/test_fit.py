@@ -87,7 +87,6 @@ def test_the_stage_fits_and_says_so(tmp_path: Path) -> None:
         "rig": RIG,
         "solid": SOLID,
         "lifted_motion": MOTION,
-        "canonical_view": camera,
         "reference_clip": clip,
         "observations": seen_exactly(CHARACTER, camera, surface, coverage),
     }
@@ -95,11 +94,14 @@ def test_the_stage_fits_and_says_so(tmp_path: Path) -> None:
     for name, record in given.items():
         inputs[name].mkdir()
         record.save(inputs[name])
+    camera.save(inputs["reference_clip"])
     (tmp_path / "out").mkdir()
     settings = FemSettings(youngs_modulus=USUAL, fit="clip", fit_evaluations=6, stiffness={"bone2": 0.5})
     result = run(StageContext(settings=settings, inputs=inputs, shot=None, out=tmp_path / "out"))
     assert result.figures["fit_loss_after"] < 0.8 * result.figures["fit_loss_before"]
     assert result.figures["fit_evaluations"] <= 3 * 6 + 1 and "stiffness.png" in result.previews
+    # Flesh that the clip shows to swing is not held back.
+    assert result.figures["clip_iou_drop"] < 0.0 and result.figures["lead_rounds"] == 0
     found = PointCache.load(tmp_path / "out").stiffness
     assert found[LABELS == 1].mean() == pytest.approx(6e3, rel=0.3)
     assert found[(SOLID.tet_joints == 2)] == pytest.approx(0.5 * USUAL)

@@ -8,7 +8,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from support.filming import filmed, seen_exactly
 
+from studio_pipeline.geometry.skinning import pose_vertices, skinning_transforms
 from studio_pipeline.physics.embedding import Embedding, blend_weights
 from studio_pipeline.physics.intersections import SelfIntersections
 from studio_pipeline.physics.scenes import bar_character, bar_rig, bar_solid, box, swing
@@ -130,7 +132,17 @@ def _cut(a: np.ndarray, b: np.ndarray) -> bool:
 
 
 def context(folder: Path, motion=None, **settings: float) -> StageContext:
-    records = {"character": CHARACTER, "rig": RIG, "solid": SOLID, "lifted_motion": motion or swing(8)}
+    motion = motion or swing(8)
+    skinned = pose_vertices(CHARACTER.vertices, RIG.weights, skinning_transforms(RIG, motion))
+    camera, _, coverage = filmed(CHARACTER, skinned, 64)
+    records = {
+        "character": CHARACTER,
+        "rig": RIG,
+        "solid": SOLID,
+        "lifted_motion": motion,
+        "reference_clip": camera,
+        "observations": seen_exactly(CHARACTER, camera, skinned, coverage),
+    }
     inputs = {}
     for name, record in records.items():
         inputs[name] = folder / name
@@ -148,6 +160,10 @@ def test_the_stage_writes_its_payload_and_gives_every_verdict(tmp_path: Path) ->
     cache = PointCache.load(first.out)
     assert cache.frame_count == 8 and cache.first_frame == 1001 and (cache.stiffness == cache.stiffness[0]).all()
     assert tuple(verdict.name for verdict in result.verdicts) == STAGE.checks
+    assert (
+        result.figures["clip_iou_drop"] <= 0.004 < result.figures["clip_iou_drop_free"]
+        and result.figures["clip_iou"] > 0.9
+    )
     assert set(result.previews) <= {path.name for path in first.out.iterdir()}
     picture = cv2.imread(str(first.out / "refined.png"))
     assert picture.std() > 5.0

@@ -64,7 +64,7 @@ def fill(folder: Path, *, size: tuple[int, int], frames: int, fps: Fraction, bri
         (folder / name).mkdir(parents=True)
     scene.character.save(folder / "character")
     scene.rig.save(folder / "rig")
-    scene.camera.save(folder / "canonical_view")
+    scene.camera.save(folder / "reference_clip")
     values = (
         DirectiveValue(field="camera.move", value="orbit_left", confidence=0.82, origin="brief"),
         DirectiveValue(field="motion.energy", value="lively", confidence=1.0, origin="artist"),

@@ -85,3 +85,12 @@ def test_auto_takes_the_network_s_rig_where_it_is_sure(body, weights, sure, whos
     assert rig.backend == whose and -20.0 < sureness < 0.0 and symmetric
     alone = made(body, weights, skin="heat")[0] if whose == "network" else geometric.build_rig(*mesh)[0]
     assert np.array_equal(rig.rest_world, alone.rest_world) and np.array_equal(rig.weights, alone.weights)
+
+
+def test_auto_takes_the_geometric_rig_where_the_network_sees_nothing(weights):
+    line = trimesh.Trimesh([[0, 0, 0], [1, 0, 0], [2, 0, 0]], [[0, 1, 2]], process=False)  # no area
+    mesh = np.asarray(line.vertices), np.asarray(line.faces)
+    with pytest.raises(InputError, match="no area"):
+        made(line, weights)
+    rig, _, sureness = auto.build_rig(*mesh, AutoSettings(weights=weights))
+    assert rig.backend == "geometric" and not is_whole(rig) and sureness == -np.inf

@@ -35,6 +35,15 @@ def test_a_moving_camera_is_no_cut() -> None:
     assert not cut_filter(np.concatenate([pan[:6], pan[:6, ::-1]])).passed
 
 
+def test_a_whip_pan_and_a_fade_are_no_cuts() -> None:
+    world = cv2.resize(np.random.default_rng(0).integers(0, 255, (12, 60, 3), dtype=np.uint8), (1200, 240))
+    starts = [10, 12, 20, 120, 320, 560, 760, 860, 868, 870]  # slow, then most of the picture is new in every step
+    whip = np.stack([world[40:168, start : start + 128] for start in starts])
+    assert cut_filter(whip).passed
+    fade = (whip[[0] * 10] * np.clip(np.arange(10) / 4.0, 0.1, 1.0)[:, None, None, None]).astype(np.uint8)
+    assert cut_filter(fade).passed
+
+
 def test_flicker_is_all_the_time_and_a_flash_is_not(scene) -> None:
     frames = scene.sliding().frames
     assert flicker_filter(frames).passed

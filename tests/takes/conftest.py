@@ -173,5 +173,6 @@ def shot() -> Callable[..., SimpleNamespace]:
         first_frame=1001,
         resolution=(size, size),
         handles=0,
+        camera=None,
         frames=(1001, 1000 + frames),
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import shutil
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,10 +15,11 @@ import pytest
 from studio_pipeline.media.video import write_mp4
 from studio_pipeline.schema.clip import Clip
 from studio_pipeline.schema.errors import InputError
+from studio_pipeline.schema.records import CameraPath
 from studio_pipeline.stages import reference_clip, take_report, takes
 from studio_pipeline.stages.base import StageContext
 from studio_pipeline.stages.takes.checks import judge
-from studio_pipeline.stages.takes.previz import look_of
+from studio_pipeline.stages.takes.looks import look_of
 
 FRAMES = 16
 
@@ -34,7 +37,7 @@ def payload(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture
 def previz(inputs, shot, tmp_path: Path):
-    folders = inputs("biped", FRAMES, {"motion.performance": "walk", "camera.move": "orbit"})
+    folders = inputs("biped", FRAMES, {"motion.performance": "walk"})
     return folders, run(takes.STAGE, "previz", folders, shot(FRAMES), tmp_path / "a"), tmp_path / "a"
 
 
@@ -45,7 +48,7 @@ def test_previz_writes_a_clip_with_alpha_and_no_motion(previz, shot, tmp_path: P
     assert clip.alpha is not None and clip.depth is None and clip.source == "previz"
     assert tuple(v.name for v in result.verdicts) == takes.STAGE.checks and all(v.passed for v in result.verdicts)
     record = json.loads((out / "takes.json").read_text())["takes"][0]
-    assert record["obeyed"] == ["motion.performance=walk"] and record["not_obeyed"] == ["camera.move=orbit"]
+    assert record["obeyed"] == ["motion.performance=walk"] and record["not_obeyed"] == []
     files = payload(out)
     kinds = {Path(name).suffix for name in files}
     assert kinds == {".json", ".png", ".mp4"}, "arrays would carry the motion downstream"
@@ -57,7 +60,7 @@ def test_previz_writes_a_clip_with_alpha_and_no_motion(previz, shot, tmp_path: P
 
 def test_index_0_is_the_rest_silhouette(previz) -> None:
     from studio_pipeline.render.raster import rasterize
-    from studio_pipeline.schema.records import CameraPath, Character
+    from studio_pipeline.schema.records import Character
 
     folders, _, out = previz
     character, camera = Character.load(folders["character"]), CameraPath.load(folders["canonical_view"])
@@ -73,12 +76,27 @@ def test_the_reference_clip_is_the_take(previz, tmp_path: Path) -> None:
     folders, _, out = previz
     report = run(take_report.STAGE, "judge", {**folders, "takes": out}, None, tmp_path / "report")
     assert report.verdicts[0].passed
-    given = {"takes": out, "take_report": tmp_path / "report"}
+    given = {**folders, "takes": out, "take_report": tmp_path / "report"}
     result = run(reference_clip.STAGE, "best", given, None, tmp_path / "clip")
     chosen, take = Clip.load(tmp_path / "clip"), Clip.load(out / "take_000")
     assert np.array_equal(chosen.frames, take.frames) and np.array_equal(chosen.alpha, take.alpha)  # pyright: ignore
     assert json.loads((tmp_path / "clip" / "choice.json").read_text())["folder"] == "take_000"
+    shown, own = (CameraPath.load(folder) for folder in (tmp_path / "clip", folders["canonical_view"]))
+    assert np.array_equal(shown.world_to_camera, own.world_to_camera) and np.array_equal(shown.focal, own.focal)
     assert (tmp_path / "clip" / "clip.mp4").stat().st_size > 0 and result.figures["frames"] == FRAMES
+
+
+def test_a_take_that_was_seen_by_a_camera_of_its_own_brings_it_along(previz, tmp_path: Path) -> None:
+    folders, _, out = previz
+    shutil.copytree(out, tmp_path / "takes")
+    camera = CameraPath.load(folders["canonical_view"])
+    nearer = dataclasses.replace(camera, focal=camera.focal * 1.5)
+    nearer.save(tmp_path / "takes" / "take_000")
+    report = run(take_report.STAGE, "judge", {**folders, "takes": tmp_path / "takes"}, None, tmp_path / "report")
+    assert report.verdicts[0].passed
+    inputs = {**folders, "takes": tmp_path / "takes", "take_report": tmp_path / "report"}
+    run(reference_clip.STAGE, "best", inputs, None, tmp_path / "clip")
+    assert np.array_equal(CameraPath.load(tmp_path / "clip").focal, nearer.focal)
 
 
 def moving(count: int = FRAMES, size: int = 96) -> np.ndarray:

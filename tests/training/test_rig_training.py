@@ -1,5 +1,6 @@
 """Training: it learns, goes on where it was, says what it did, and leaves weights that the stage can use."""
 
+import hashlib
 import json
 from functools import partial
 
@@ -52,6 +53,55 @@ def test_a_piece_teaches_and_the_next_goes_on(tmp_path, monkeypatch):
     assert described["history"]["steps"] == second.history["steps"]
     for one, other in zip(second.net.parameters(), net.parameters(), strict=True):
         torch.testing.assert_close(one, other, rtol=2e-3, atol=1e-4)  # half precision
+
+
+@pytest.mark.slow
+def test_a_training_begins_from_exported_weights(tmp_path, monkeypatch):
+    """Counts go on, the rate warms up anew, and the history says where an optimiser without a past took over."""
+    monkeypatch.setattr("studio_pipeline.training.rig.skeletons._LOOKED_AT", 4)
+    monkeypatch.setattr("studio_pipeline.training.rig.skeletons._WRITTEN", 0)
+    first = SkeletonTraining(tmp_path / "first", PIECE, TINY)
+    first.history |= {"steps": 9000, "examples": 36_000, "seconds": 60.0, "pieces": [{"minutes": 1.0, "steps": 9000}]}
+    weights = tmp_path / "use" / "skeleton.safetensors"
+    first.export(weights)
+    second = SkeletonTraining(tmp_path / "second", PIECE, start=weights)
+    assert second.config == TINY and not second.optimiser.state
+    for one, other in zip(first.net.parameters(), second.net.parameters(), strict=True):
+        torch.testing.assert_close(other, one.half().float(), rtol=0.0, atol=0.0)
+    rates, stepped = [], second.optimiser.step
+    monkeypatch.setattr(
+        second.optimiser, "step", lambda: (rates.append(second.optimiser.param_groups[0]["lr"]), stepped())
+    )
+    second.run(lambda row: None)
+    start = {"steps": 9000, "weights": hashlib.sha256(weights.read_bytes()).hexdigest()}
+    for history in (second.history, read_weights(second.path)[1]["history"]):
+        assert history["starts"] == [start]
+        assert history["steps"] == 9000 + len(rates) == sum(piece["steps"] for piece in history["pieces"])
+        assert history["examples"] == 36_000 + 4 * len(rates) and history["seconds"] > 60.0
+    assert rates[0] == pytest.approx(PIECE.rate / 50) and rates == sorted(rates)
+    third = SkeletonTraining(tmp_path / "second", PIECE)  # goes on with its optimiser
+    assert third.history["starts"] == [start] and third.optimiser.state
+    with pytest.raises(InputError, match="begun already"):
+        SkeletonTraining(tmp_path / "second", PIECE, start=weights)
+
+
+def test_a_training_does_not_begin_from_anything_else(tmp_path):
+    from studio_pipeline.models.files import write_weights
+
+    first = SkeletonTraining(tmp_path / "first", PIECE, TINY)
+    weights = tmp_path / "skeleton.safetensors"
+    first.export(weights)
+    with pytest.raises(InputError, match=r"holds no rig\.skin"):
+        SkinTraining(tmp_path / "skin", PIECE, start=weights)
+    with pytest.raises(InputError, match="no weights here"):
+        SkeletonTraining(tmp_path / "second", PIECE, start=tmp_path / "absent.safetensors")
+    tensors, described = read_weights(weights)
+    write_weights(weights, tensors | {"norm.weight": torch.zeros(3)}, described)
+    with pytest.raises(InputError, match=r"norm\.weight of this size"):
+        SkeletonTraining(tmp_path / "third", PIECE, start=weights)
+    write_weights(weights, tensors, {"kind": described["kind"], "config": described["config"]})
+    with pytest.raises(InputError, match="with a history"):
+        SkeletonTraining(tmp_path / "fourth", PIECE, start=weights)
 
 
 @pytest.mark.slow

@@ -52,16 +52,18 @@ def case_table(rows: Iterable[Row]) -> str:
             continue
         clip = [row["character"], row["clip"], row["motion"]]
         if "error" in row:
-            lines.append([*clip, f"FAILED: {row['error']}", *[""] * (len(_FIGURES) + 3)])
+            lines.append([*clip, f"FAILED: {row['error']}", *[""] * (len(_FIGURES) + 5)])
             continue
         for physics in ("without", "with"):
             figures = [format(figure(row[physics]), form) for _, figure, form in _FIGURES]
-            ends = ["", "", ""]
+            ends = ["", "", "", "", ""]
             if physics == "with":
-                ends = [str(row["fallback_frames"]), str(row["tets"]), f"{row['seconds']['processor']:.1f}"]
+                led = str(row["led"]["lead_rounds"]) if row.get("led") else "-"
+                ends = [f"{row['moved_percent']:.2f}", led, str(row["fallback_frames"]), str(row["tets"])]
+                ends.append(f"{row['seconds']['processor']:.1f}")
             lines.append([*clip, physics, *figures, *ends])
-    heads = ["character", "clip", "joints", "physics", *(head for head, _, _ in _FIGURES), "fallback", "tets", "CPU s"]
-    return markdown_table(heads, lines)
+    heads = ["character", "clip", "joints", "physics", *(head for head, _, _ in _FIGURES)]
+    return markdown_table([*heads, "moved %", "led", "fallback", "tets", "CPU s"], lines)
 
 
 def medians_table(rows: Sequence[Row]) -> str:

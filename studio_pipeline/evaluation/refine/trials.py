@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,8 +22,11 @@ from studio_pipeline.evaluation.shots import Filmed, film_shot
 from studio_pipeline.evaluation.trials import Trial, lift_plate
 from studio_pipeline.evaluation.trials import Work as LiftWork
 from studio_pipeline.schema.errors import InputError, StudioError, one_line
-from studio_pipeline.schema.records import Motion, Rig, Solid
+from studio_pipeline.schema.records import Motion, Observations, Rig, Solid
 from studio_pipeline.stages.refined_motion.settings import FemSettings
+
+if TYPE_CHECKING:
+    from studio_pipeline.stages.refined_motion.fem import RefineResult
 
 __all__ = ["LIFTED", "TRUE", "Work", "cached", "make_solid", "run_work"]
 
@@ -169,6 +172,14 @@ def _processor_seconds() -> float:
     return spent.user + spent.system + spent.children_user + spent.children_system
 
 
+def _led(result: RefineResult) -> dict[str, Any] | None:
+    """What the stage did to keep to the clip, by its own masks; None where it wasn't asked to."""
+    if result.leading is None:
+        return None
+    names = ("clip_iou_drop", "clip_iou_drop_free", "lead_rounds", "led_joints")
+    return {name: result.report.figures[name] for name in names if name in result.report.figures}
+
+
 class _Bench:
     """One clip, filmed, and its character's solid."""
 
@@ -189,11 +200,13 @@ class _Bench:
     def row(self, name: str) -> dict[str, Any]:
         """Refine one joint motion and measure it, beside its skinned surface."""
         from studio_pipeline.stages.refined_motion.fem import refine
+        from studio_pipeline.stages.refined_motion.guard import Outline
 
         character, settings = self.subject.character, FemSettings(**dict(self.work.settings))
-        motion, lift_seconds = self._motion(name)
+        motion, observations, lift_seconds = self._motion(name)
+        outline = Outline(self.filmed.camera, observations.masks)
         start, busy = time.perf_counter(), time.process_time()
-        result = refine(character, self.rig, self.solid, motion, settings)
+        result = refine(character, self.rig, self.solid, motion, settings, outline=outline)
         seconds = {"wall": time.perf_counter() - start, "processor": time.process_time() - busy}
         sides, pictures = {}, []
         for side, points, positions in (
@@ -213,19 +226,26 @@ class _Bench:
             "tets": len(self.solid.tets),
             **sides,
             "moved_percent": float(result.report.figures["max_displacement_percent"]),
+            "led": _led(result),
             "fallback_frames": int(result.points.fallback.sum()),
             "halved_frames": int(result.trajectory.halved.sum()),
             "seconds": seconds | {"solid": self.solid_seconds, "lift": lift_seconds},
             "video": self._video(name, pictures),
         }
 
-    def _motion(self, name: str) -> tuple[Motion, float]:
+    def _motion(self, name: str) -> tuple[Motion, Observations, float]:
+        """Whose joints drive the solid, what was seen in the clip, and the processor time of the lift [s]."""
+        character, filmed = self.subject.character, self.filmed
         if name == TRUE:
-            return true_motion(self.work.case, self.subject, frames=self.work.frames, fps=FPS), 0.0
+            from studio_pipeline.stages.observations import ClassicalSettings
+            from studio_pipeline.stages.observations.classical import observe
+
+            seen = observe(character, filmed.camera, filmed.plate.clip, ClassicalSettings())[0]
+            return true_motion(self.work.case, self.subject, frames=self.work.frames, fps=FPS), seen, 0.0
         start = time.process_time()
-        lifted = lift_plate(self.subject, self.rig, self.filmed, Trial("provided", False), self.work.plate_seed)
+        lifted = lift_plate(self.subject, self.rig, filmed, Trial("provided", False), self.work.plate_seed)
         assert lifted.motion is not None
-        return lifted.motion, time.process_time() - start
+        return lifted.motion, lifted.observations, time.process_time() - start
 
     def _video(self, name: str, pictures: list[np.ndarray]) -> str | None:
         if self.work.out is None or not self.work.videos:

@@ -16,6 +16,7 @@ from studio_pipeline.models.rig.tokens import BEGIN, END, PAD, Grammar, Skeleton
 __all__ = ["Drawn", "draw_skeletons"]
 
 _ROOM = 7  # tokens that the longest step, a branch, takes
+_ENOUGH, _PATIENCE = 0.75, 1.5  # once this share of a shape's draws has ended, others may be so many times as long
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,11 +49,12 @@ def draw_skeletons(
         most: Joints, at most.
 
     Returns:
-        For every shape those that were finished, in the order of the temperatures.
+        For every shape those that were finished, in the order of the temperatures. Draws that ramble on long after
+        most of their shape's have ended are given up.
     """
     device = next(net.parameters()).device
     warmth = temperatures * len(clouds)
-    count, plans = len(warmth), len(net.config.plans)
+    each, count, plans = len(temperatures), len(warmth), len(net.config.plans)
     points, normals = (
         torch.as_tensor(np.stack(values), dtype=torch.float32, device=device) for values in zip(*clouds, strict=True)
     )
@@ -64,10 +66,11 @@ def draw_skeletons(
     for grammar in grammars:
         grammar.feed(BEGIN)
     said, caches = np.zeros(count), [Cache(net.config.longest) for _ in net.blocks]
+    wanted = [True] * len(clouds)
     for place in range(net.config.longest - 1):
         logits = _next(net, tokens[:, : place + 1], grammars, memory, caches)
         for row, grammar in enumerate(grammars):
-            if grammar.done:
+            if grammar.done or not wanted[row // each]:
                 continue
             legal = grammar.legal()
             if place > net.config.longest - _ROOM - 2 and legal[END]:
@@ -77,9 +80,9 @@ def draw_skeletons(
             said[row] += share
             tokens[row, place + 1] = token
             grammar.feed(token)
-        if all(grammar.done for grammar in grammars):
+        wanted = [on and _goes_on(grammars[k * each : (k + 1) * each], place) for k, on in enumerate(wanted)]
+        if not any(wanted):
             break
-    each = len(temperatures)
     return [
         [
             Drawn(
@@ -108,6 +111,14 @@ def _next(
     x = net.embed(said[:, -1:], stands[:, -1:], at, start=tokens.shape[1] - 1)
     found = net.decode(x, memory, at, next_axis(stands[:, -1:]), caches)
     return found[:, -1].double().cpu().numpy()
+
+
+def _goes_on(grammars: list[Grammar], place: int) -> bool:
+    """Whether the draws of one shape are worth another token."""
+    ended = [len(grammar.slots) for grammar in grammars if grammar.done]
+    if len(ended) < _ENOUGH * len(grammars):
+        return True
+    return len(ended) < len(grammars) and place < _PATIENCE * max(ended)
 
 
 def _choose(logits: np.ndarray, legal: np.ndarray, temperature: float, rng: np.random.Generator) -> tuple[int, float]:

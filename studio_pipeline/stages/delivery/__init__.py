@@ -19,7 +19,7 @@ STAGE = Stage(
     name="delivery",
     version=1,
     summary="GLB, USD, MP4 and frames in the character's own scale",
-    inputs=("character", "rig", "canonical_view", "lifted_motion", "refined_motion"),
+    inputs=("character", "rig", "reference_clip", "lifted_motion", "refined_motion"),
     shot_fields=("id", "fps", "frames", "handles", "resolution"),
     backends={
         "files": Backend(

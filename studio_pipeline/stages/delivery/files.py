@@ -31,7 +31,7 @@ def run(context: StageContext) -> StageResult:
         handles=shot.handles,
         character=Character.load(inputs["character"]),
         rig=Rig.load(inputs["rig"]),
-        camera=CameraPath.load(inputs["canonical_view"]),
+        camera=CameraPath.load(inputs["reference_clip"]),
         motion=Motion.load(inputs["lifted_motion"]),
         cache=PointCache.load(inputs["refined_motion"]),
     )

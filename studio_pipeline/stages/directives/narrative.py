@@ -8,7 +8,7 @@ from studio_pipeline.schema.directives import Directives, DirectiveValue
 from studio_pipeline.schema.errors import one_line
 from studio_pipeline.schema.taxonomy import Taxonomy
 
-__all__ = ["narrate"]
+__all__ = ["full_stop", "narrate"]
 
 
 def narrate(brief: str, directives: Directives, taxonomy: Taxonomy) -> str:
@@ -17,11 +17,8 @@ def narrate(brief: str, directives: Directives, taxonomy: Taxonomy) -> str:
         group: [_phrase(value, taxonomy) for value in getattr(directives, group)]
         for group in ("subjects", "style", "camera", "motion", "effects", "environment")
     }
-    words = one_line(brief).strip()
-    if words and unicodedata.normalize("NFKC", words[-1]) not in ".!?。":
-        words += "."
     parts = [
-        words,
+        full_stop(brief),
         _sentence("Subject", told["subjects"] + told["style"]),
         _sentence("Camera", told["camera"]),
         _sentence("Motion", told["motion"]),
@@ -31,10 +28,19 @@ def narrate(brief: str, directives: Directives, taxonomy: Taxonomy) -> str:
     return " ".join(part for part in parts if part)
 
 
+def full_stop(text: str) -> str:
+    """A text on one line that ends as a sentence; an empty one stays empty."""
+    words = one_line(text).strip()
+    if words and unicodedata.normalize("NFKC", words[-1]) not in ".!?。":
+        words += "."
+    return words
+
+
 def _phrase(value: DirectiveValue, taxonomy: Taxonomy) -> str:
     field = taxonomy.field(value.field)
     assert field is not None
-    kind = value.field.partition(".")[2].replace("_", " ")
+    prefix, _, kind = value.field.replace("_", " ").partition(".")
+    kind = f"light {kind}" if prefix == "lighting" else kind  # "light source", but "camera move" is under Camera
     text = value.value.replace("_", " ")
     meaning = field.tag(value.value).meaning
     if value.origin == "default":

@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from studio_pipeline.schema.taxonomy import Taxonomy, TaxonomyField
 
-__all__ = ["Match", "find_matches"]
+__all__ = ["Match", "find_matches", "renamed_in"]
 
 _NEGATIONS = r"(?:no|not|never|without|cannot|neither|nor|\w+n't|instead of|rather than|free of|lacks?|avoids?)"
 # A negation reaches over up to three words, and further over "or"; "but", "and", "then" and punctuation end it.
@@ -18,6 +18,7 @@ _ALTERNATIVE = re.compile(r"\b(?:or|nor)\s+(?:(?:the|a|an|any)\s+)?$")
 _NEGATED_AFTER = re.compile(
     r"^[ぁ-んー]{0,4}?(?:しない|せず|なし|無し|ない|ません|ではなく|じゃなく|でなく|禁止|抜き(?=[、。]|$))"
 )
+_TAG = re.compile(r"(?<![\w.])(?P<field>[a-z][a-z0-9]*\.[a-z][a-z0-9_]*)\s?=\s?(?P<value>[a-z0-9][a-z0-9_]*)", re.ASCII)
 _KANA, _KANJI = r"ァ-ヺー", r"一-鿿々"
 
 
@@ -35,11 +36,12 @@ class Match:
 def find_matches(brief: str, taxonomy: Taxonomy) -> list[Match]:
     """Every tag that the brief names, in the order of its words; negated ones are marked.
 
-    Where two terms overlap the longer one counts: "pan left" is no "pan", "no camera move" no negation.
+    Where two terms overlap the longer one counts: "pan left" is no "pan", "no camera move" no negation. A tag may also
+    be spelt out, as ``camera.move=pan_left``, under its present name or one of an older version.
     """
-    text = _normalised(brief)
-    found: list[Match] = []
-    taken = [False] * len(text)
+    plain = _folded(brief)
+    text = _hyphens_apart(plain)
+    found, taken = _spelt_out(plain, taxonomy)
     for pattern, field, value in _patterns(taxonomy):
         for hit in pattern.finditer(text):
             if not any(taken[hit.start() : hit.end()]):
@@ -60,10 +62,36 @@ def _is_negated(text: str, match: Match, before: Match | None) -> bool:
     return before is not None and before.negated and bool(_ALTERNATIVE.search(ahead))
 
 
+def _spelt_out(text: str, taxonomy: Taxonomy) -> tuple[list[Match], list[bool]]:
+    """Tags written as ``field=value``, and which characters of the text they take."""
+    found: list[Match] = []
+    taken = [False] * len(text)
+    for hit in _TAG.finditer(text):
+        for name, value in taxonomy.migrate({hit["field"]: hit["value"]})[0].items():
+            field = taxonomy.field(name)
+            if field is not None and value in field.values:
+                found.append(Match(name, value, hit.group(), hit.start(), False))
+                taken[hit.start() : hit.end()] = [True] * len(hit.group())
+    return found, taken
+
+
+def renamed_in(brief: str, taxonomy: Taxonomy) -> list[str]:
+    """A line for each tag that the brief spells out under a name of an older version."""
+    return [line for hit in _TAG.finditer(_folded(brief)) for line in taxonomy.migrate({hit["field"]: hit["value"]})[1]]
+
+
+def _folded(text: str) -> str:
+    # Full-width letters and digits, curly quotes and case don't matter ...
+    return unicodedata.normalize("NFKC", text).replace("\N{RIGHT SINGLE QUOTATION MARK}", "'").casefold()
+
+
+def _hyphens_apart(text: str) -> str:
+    # ... nor do hyphens. No character is added or taken away.
+    return re.sub(r"(?<=[a-z0-9])[-_](?=[a-z0-9])", " ", text)
+
+
 def _normalised(text: str) -> str:
-    # Full-width letters and digits, curly quotes, case and hyphens don't matter.
-    folded = unicodedata.normalize("NFKC", text).replace("\N{RIGHT SINGLE QUOTATION MARK}", "'").casefold()
-    return re.sub(r"(?<=[a-z0-9])[-_](?=[a-z0-9])", " ", folded)
+    return _hyphens_apart(_folded(text))
 
 
 def _patterns(taxonomy: Taxonomy) -> tuple[tuple[re.Pattern[str], str, str], ...]:

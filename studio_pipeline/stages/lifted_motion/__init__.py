@@ -77,7 +77,7 @@ STAGE = Stage(
     name="lifted_motion",
     version=1,
     summary="Joint rotations and translations fitted to the clip by differentiable rendering",
-    inputs=("character", "rig", "canonical_view", "reference_clip", "observations"),
+    inputs=("character", "rig", "reference_clip", "observations"),
     shot_fields=(),
     backends={
         "warp": Backend(

@@ -18,7 +18,7 @@ def run(context: StageContext) -> StageResult:
     """Lift the reference clip (see `lift.lift`)."""
     character = Character.load(context.inputs["character"])
     rig = Rig.load(context.inputs["rig"])
-    camera = CameraPath.load(context.inputs["canonical_view"])
+    camera = CameraPath.load(context.inputs["reference_clip"])
     clip = Clip.load(context.inputs["reference_clip"])
     observations = Observations.load(context.inputs["observations"])
     settings = context.settings

@@ -44,7 +44,7 @@ def _checked(character: Character, rig: Rig, view: View, name: str, frames: int)
     if clip.frame_count != frames:
         raise InputError(f"has {clip.frame_count} frames, the shot has {frames}", where=f"{name}clip")
     if camera.frame_count != frames or (camera.width, camera.height) != clip.size:
-        raise InputError("differs from the clip in length or size", where=f"{name}canonical_view")
+        raise InputError("differs from the clip in length or size", where=f"{name}camera")
     if len(observations.masks) != frames or observations.masks.shape[1:] != clip.frames.shape[1:3]:
         raise InputError("differ from the clip in length or size", where=f"{name}observations")
 

@@ -35,7 +35,7 @@ def run(context: StageContext) -> StageResult:
     """Take the motion that is there, at the clip's frames."""
     character = Character.load(context.inputs["character"])
     rig = Rig.load(context.inputs["rig"])
-    camera = CameraPath.load(context.inputs["canonical_view"])
+    camera = CameraPath.load(context.inputs["reference_clip"])
     clip = Clip.load(context.inputs["reference_clip"])
     file, name = context.settings.file, context.settings.animation
     motion = motion_from_file(character, rig, file, name, clip)

@@ -38,7 +38,7 @@ STAGE = Stage(
     name="observations",
     version=2,
     summary="Foreground masks, point tracks bound to the surface, depth where there is any",
-    inputs=("reference_clip", "canonical_view", "character"),
+    inputs=("reference_clip", "character"),
     shot_fields=(),
     backends={
         "classical": Backend(

@@ -159,7 +159,7 @@ def _verdicts(rest_iou: float, found: int, frames: int, tracks: int, length: flo
 def run_with(providers: Providers, context: StageContext) -> StageResult:
     """Observe the reference clip (see `observe_with`)."""
     character = Character.load(context.inputs["character"])
-    camera = CameraPath.load(context.inputs["canonical_view"])
+    camera = CameraPath.load(context.inputs["reference_clip"])
     clip = Clip.load(context.inputs["reference_clip"])
     observations, rest = observe_with(providers, character, camera, clip, context.settings, context.progress)
     observations.save(context.out)

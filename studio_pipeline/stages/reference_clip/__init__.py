@@ -3,7 +3,7 @@
 Without anybody's say it is the best of `take_report`; the shot list (``take``) or an artist (``studio select SHOT
 TAKE``, a pinned ``choice``) chooses another, also one that failed there.
 
-Payload: the take's Clip at the root (and ``camera.{npz,json}`` where the take came with one), ``clip.mp4``,
+Payload: the take's Clip at the root, ``camera.{npz,json}`` (the CameraPath that it is seen by), ``clip.mp4``,
 ``clip.png`` (contact strip), ``choice.json`` (which take, chosen by whom, one sentence why, and the figures).
 Figures: ``take``, ``takes``, ``chosen_by``, ``composite``, ``frames``, ``width_px``, ``height_px``, ``has_alpha``.
 Verdicts: ``take_accepted`` (blocking: the take passed `take_report`, or a person chose it), ``choice_current`` (a
@@ -30,7 +30,7 @@ STAGE = Stage(
     name="reference_clip",
     version=2,
     summary="The chosen take",
-    inputs=("takes", "take_report"),
+    inputs=("takes", "take_report", "canonical_view"),
     shot_fields=(),
     backends={
         "best": Backend(

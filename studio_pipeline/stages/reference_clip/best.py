@@ -9,6 +9,7 @@ from studio_pipeline.media.video import write_mp4
 from studio_pipeline.schema.arrays import load_json, save_json
 from studio_pipeline.schema.clip import Clip
 from studio_pipeline.schema.errors import InputError
+from studio_pipeline.schema.records import CameraPath
 from studio_pipeline.stages.base import StageContext, StageResult, Verdict
 from studio_pipeline.stages.reference_clip.choosing import Chosen, choose, read_choice, take_digest
 
@@ -28,6 +29,8 @@ def run(context: StageContext) -> StageResult:
     folder = source / takes[chosen.take]["folder"]
     clip = Clip.load(folder)
     shutil.copytree(folder, context.out, dirs_exist_ok=True, copy_function=shutil.copyfile)
+    if not (context.out / "camera.json").exists():  # the take was made through the shot's own camera
+        CameraPath.load(context.inputs["canonical_view"]).save(context.out)
     write_mp4(context.out / "clip.mp4", clip.frames, clip.fps)
     write_strip(context.out / "clip.png", clip.frames)
     said = report["takes"][chosen.take]

@@ -10,11 +10,14 @@ Figures: ``tets``, ``newton_iterations``, ``linear_iterations``, ``max_displacem
 skinned surface), ``fallback_frames``, ``fallback_where`` (with any: which tetrahedra did not settle, at which
 joints), ``halved_frames``, ``new_intersections`` and ``new_intersections_skinned`` (worst sampled frame, pairs of
 triangles), ``new_intersections_frame`` (with any), ``stiffness_low_pa`` and ``stiffness_high_pa`` (1st and 99th
-percentile); with ``fit: clip`` also ``fit_loss_before``, ``fit_loss_after``, ``fit_clusters`` and
+percentile), ``clip_iou`` (with the clip's masks, mean of all frames that show the character), ``clip_iou_drop`` and
+``clip_iou_drop_free`` (loss against skinning in the mean of the worse half of the frames, as delivered and with the
+leash of the settings), ``lead_rounds`` (simulations that leading the flesh took) and ``led_joints`` (with any: whose
+leash was tightened, to what); with ``fit: clip`` also ``fit_loss_before``, ``fit_loss_after``, ``fit_clusters`` and
 ``fit_evaluations``.
 
 Verdicts: ``no_inverted_tetrahedra``, ``finite`` (both blocking), ``solver_converged``,
-``no_new_self_intersections``.
+``no_new_self_intersections``, ``keeps_image_fit``.
 """
 
 from __future__ import annotations
@@ -28,7 +31,7 @@ STAGE = Stage(
     name="refined_motion",
     version=2,
     summary="Elastic solid driven by the joints",
-    inputs=("character", "rig", "solid", "canonical_view", "reference_clip", "observations", "lifted_motion"),
+    inputs=("character", "rig", "solid", "reference_clip", "observations", "lifted_motion"),
     shot_fields=(),
     backends={
         "fem": Backend(
@@ -38,5 +41,5 @@ STAGE = Stage(
         )
     },
     default="fem",
-    checks=("no_inverted_tetrahedra", "finite", "solver_converged", "no_new_self_intersections"),
+    checks=("no_inverted_tetrahedra", "finite", "solver_converged", "no_new_self_intersections", "keeps_image_fit"),
 )

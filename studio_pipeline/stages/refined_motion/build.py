@@ -22,6 +22,7 @@ def build_simulation(
     settings: FemSettings,
     *,
     stiffness: np.ndarray | None = None,
+    follow_hz: np.ndarray | None = None,
     record: bool = False,
 ) -> Simulation:
     """The solid with its material and its ties to the rig, ready to run.
@@ -33,6 +34,7 @@ def build_simulation(
         settings: Material and solver.
         stiffness: Young's modulus of each tetrahedron [E] [Pa]; None for the settings' one everywhere. What bones and
             ground hold by is told by the settings' in any case.
+        follow_hz: How fast each joint's free flesh returns to the skinned pose [J] [Hz]; None: all as the settings say.
         record: Keep the steps, for gradients.
 
     Raises:
@@ -44,7 +46,8 @@ def build_simulation(
     diagonal = float(np.linalg.norm(np.ptp(topology.rest, axis=0)))
     youngs_modulus = usual_stiffness(solid, settings)
     hold = attachment_stiffness(held, drive.weights, sizes, youngs_modulus, settings.attachment)
-    leash = settings.density * topology.vertex_volumes() * (2.0 * np.pi * settings.follow_hz) ** 2
+    rates = np.full(rig.joint_count, settings.follow_hz) if follow_hz is None else follow_hz
+    leash = settings.density * topology.vertex_volumes() * (drive.weights @ (2.0 * np.pi * rates) ** 2)
     ground = float(topology.rest[:, 1].min()) if settings.ground == "rest" else settings.ground
     body = Body(
         topology,

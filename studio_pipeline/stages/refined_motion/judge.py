@@ -12,6 +12,7 @@ from studio_pipeline.physics.intersections import SelfIntersections
 from studio_pipeline.physics.simulate import Trajectory, Unsolved
 from studio_pipeline.schema.records import Character, PointCache, Solid
 from studio_pipeline.stages.base import Verdict
+from studio_pipeline.stages.refined_motion.guard import Leading
 
 __all__ = ["Report", "judge", "measure"]
 
@@ -28,6 +29,7 @@ class Report:
     worst_tet: int
     intersection_frame: int  # frame number of the most crossing pairs among those sampled
     faces: int
+    leading: Leading | None  # None: there was no clip to compare with, or nobody wanted it
 
 
 def measure(
@@ -38,8 +40,21 @@ def measure(
     solid: Solid,
     *,
     samples: int,
+    leading: Leading | None = None,
+    names: tuple[str, ...] = (),
 ) -> Report:
-    """Compare the refined surface with the skinned one [T, V, 3] and the states with the rest solid."""
+    """Compare the refined surface with the skinned one [T, V, 3] and the states with the rest solid.
+
+    Args:
+        character: The character.
+        points: The refined surface.
+        skinned: The skinned one.
+        trajectory: The states.
+        solid: At rest.
+        samples: Frames in which self-intersections are counted.
+        leading: How flesh was kept to the clip.
+        names: Of the joints.
+    """
     displacement = float(np.linalg.norm(points.points - skinned, axis=-1).max())
     rest_volume = float(volumes(solid.vertices[None].astype(np.float64), solid.tets)[0])
     change = [
@@ -69,6 +84,8 @@ def measure(
         figures["fallback_where"] = _listed(unsolved, "; ")
     if refined_pairs:
         figures["new_intersections_frame"] = crossed + points.first_frame
+    if leading is not None:
+        figures |= _leading_figures(leading, names)
     return Report(
         figures=figures,
         finite=bool(np.isfinite(points.points).all()),
@@ -78,7 +95,29 @@ def measure(
         worst_tet=int(trajectory.volume_ratio_tet[worst]),
         intersection_frame=crossed + points.first_frame,
         faces=len(character.faces),
+        leading=leading,
     )
+
+
+def _leading_figures(leading: Leading, names: tuple[str, ...]) -> dict[str, float | int | str | bool]:
+    """What the physics costs of the image fit, and which joints' flesh was led to keep it."""
+    figures: dict[str, float | int | str | bool] = {
+        "clip_iou": round(leading.kept.iou, 4),
+        "clip_iou_drop": round(leading.kept.drop, 5),
+        "clip_iou_drop_free": round(leading.free.drop, 5),
+        "lead_rounds": leading.rounds,
+    }
+    usual = leading.follow_hz.min()
+    changed = (leading.follow_hz > usual) | (leading.share < 1.0)
+    led = tuple(
+        f"{names[joint]} {leading.follow_hz[joint]:.1f} Hz"
+        + (f" x {leading.share[joint]:.2f}" if leading.share[joint] < 1.0 else "")
+        for joint in np.lexsort((-leading.follow_hz, leading.share))
+        if changed[joint]
+    )
+    if led:
+        figures["led_joints"] = _listed(led, ", ", 8)
+    return figures
 
 
 def _jerk(points: np.ndarray) -> float:
@@ -115,7 +154,7 @@ def _listed(items: tuple[str, ...], between: str, limit: int = 4) -> str:
 
 
 def judge(report: Report) -> tuple[Verdict, ...]:
-    """The four verdicts of the stage."""
+    """The five verdicts of the stage."""
     figures = report.figures
     smallest = float(figures["min_det_f"])
     refined, skinned = int(figures["new_intersections"]), int(figures["new_intersections_skinned"])
@@ -145,4 +184,17 @@ def judge(report: Report) -> tuple[Verdict, ...]:
             f"{refined} more crossing triangle pairs than at rest, skinning has {skinned} (at most {allowed}){worst}",
             blocking=False,
         ),
+        _keeps_image_fit(report),
     )
+
+
+def _keeps_image_fit(report: Report) -> Verdict:
+    leading, name = report.leading, "keeps_image_fit"
+    if leading is None:
+        return Verdict(name, True, "not compared with a clip", blocking=False)
+    said = f"IoU with the clip falls by {leading.kept.drop:.4f} against skinning (bound {leading.bound:g})"
+    if leading.kept is not leading.free:
+        said += f", by {leading.free.drop:.4f} before flesh was led: {report.figures.get('led_joints', 'all alike')}"
+    if leading.own > 0.0:
+        said += f"; {leading.own:.4f} at painted joints, which keep their swing"
+    return Verdict(name, leading.passed, said, blocking=False)

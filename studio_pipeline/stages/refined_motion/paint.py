@@ -11,7 +11,7 @@ import numpy as np
 from studio_pipeline.schema.errors import InputError
 from studio_pipeline.schema.records import Rig, Solid
 
-__all__ = ["WORDS", "joints_of", "painted"]
+__all__ = ["WORDS", "factors", "joints_of", "painted"]
 
 WORDS = {"very_soft": 0.05, "soft": 0.2, "usual": 1.0, "firm": 3.0, "stiff": 10.0, "rigid": 100.0}
 """Factors on the Young's modulus that goes with the body's size."""
@@ -42,20 +42,12 @@ def _has(word: str, words: list[str]) -> bool:
     return word in words or (plural and word[:-1] in words)
 
 
-def painted(rig: Rig, solid: Solid, paint: Mapping[str, float | str], usual: float) -> tuple[np.ndarray, np.ndarray]:
-    """Young's modulus of every tetrahedron, and which of them were painted.
-
-    A tetrahedron follows the joints that move it, by their share; it counts as painted when painted joints move at
-    least half of it. What the settings say goes before what the rig's file says, later lines before earlier ones.
+def factors(rig: Rig, paint: Mapping[str, float | str]) -> np.ndarray:
+    """What is painted on every joint: a factor on the usual stiffness, NaN where nothing is. [J] float64
 
     Args:
-        rig: The rig; its ``stiffness`` holds the factors of its file.
-        solid: The rig's solid.
-        paint: By name (`joints_of`): one of `WORDS`, or a factor.
-        usual: Young's modulus of what isn't painted [Pa].
-
-    Returns:
-        [E] float64 [Pa] and [E] bool.
+        rig: The rig; its ``stiffness`` holds the factors of its file, which count where the settings say nothing.
+        paint: By name (`joints_of`): one of `WORDS`, or a factor; later lines go before earlier ones.
 
     Raises:
         InputError: A name means no joint.
@@ -70,6 +62,28 @@ def painted(rig: Rig, solid: Solid, paint: Mapping[str, float | str], usual: flo
                 do=f"name some of {', '.join(rig.names[:12])}{' ...' if len(rig.names) > 12 else ''}",
             )
         factor[joints] = WORDS[value] if isinstance(value, str) else value
+    return factor
+
+
+def painted(rig: Rig, solid: Solid, paint: Mapping[str, float | str], usual: float) -> tuple[np.ndarray, np.ndarray]:
+    """Young's modulus of every tetrahedron, and which of them were painted.
+
+    A tetrahedron follows the joints that move it, by their share; it counts as painted when painted joints move at
+    least half of it.
+
+    Args:
+        rig: As for `factors`.
+        solid: The rig's solid.
+        paint: As for `factors`.
+        usual: Young's modulus of what isn't painted [Pa].
+
+    Returns:
+        [E] float64 [Pa] and [E] bool.
+
+    Raises:
+        InputError: A name means no joint.
+    """
+    factor = factors(rig, paint)
     chosen = np.isfinite(factor)
     share = solid.vertex_weights.astype(np.float64)[solid.tets].mean(1)
     driven = np.flatnonzero(solid.tet_joints >= 0)

@@ -30,6 +30,9 @@ class FemSettings(Settings):
     # the volume that skinning loses), at 0 as an elastic body with its rest shape would.
     pose_share: float = Field(default=1.0, ge=0.0, le=1.0)
     follow_hz: float = Field(default=2.0, ge=0.0, le=100.0)  # how fast free flesh returns to the skinned pose; 0: never
+    # What the physics may cost of the IoU with the clip's silhouette, against skinning: where it costs more, the leash
+    # of the joints that it is lost at is tightened (painted ones keep theirs). None: never.
+    iou_drop: float | None = Field(default=0.004, gt=0.0, le=1.0)
     # By joint ("ears: soft", "tail_*: 0.3"): a word or a factor on the rest's stiffness; painted flesh isn't fitted.
     stiffness: dict[str, Stiffness] = Field(default_factory=dict, max_length=200)
     # "clip": the stiffness around each bone is fitted to what the clip shows, then that of halves where it wants it.

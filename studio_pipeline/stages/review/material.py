@@ -58,7 +58,7 @@ class Material:
         inputs, shot = context.inputs, context.shot
         cache = PointCache.load(inputs["refined_motion"])
         count = cache.frame_count
-        camera = CameraPath.load(inputs["canonical_view"])
+        camera = CameraPath.load(inputs["reference_clip"])
         camera = camera.at(np.zeros(count, dtype=int)) if camera.frame_count == 1 else camera
         names = [f"{shot.id}.{cache.first_frame + index:04d}.png" for index in range(count)]
         material = cls(

@@ -1,8 +1,8 @@
 """Backend `auto`: the network's skeleton with weights by heat, or the geometric rig.
 
 Nothing is known of the truth. The geometric rig is taken where the network isn't sure of its skeleton at all (mean
-log-probability of the tokens that it wrote), and where the network's rig fails the stage's own gates and the geometric
-one doesn't.
+log-probability of the tokens that it wrote) or has none, and where the network's rig fails the stage's own gates and
+the geometric one doesn't.
 """
 
 from __future__ import annotations
@@ -31,14 +31,16 @@ def run(context: StageContext) -> StageResult:
     rig.save(context.out)
     context.progress(0.8, "checks and preview")
     result = report(character, rig, context.out, symmetric=symmetric)
-    figures = {**result.figures, "chosen": rig.backend, "network_sureness": round(sureness, 3)}
+    figures = {**result.figures, "chosen": rig.backend}
+    if np.isfinite(sureness):
+        figures["network_sureness"] = round(sureness, 3)
     return dataclasses.replace(result, figures=figures)
 
 
 def build_rig(
     vertices: np.ndarray, faces: np.ndarray, settings: AutoSettings | None = None, *, seed: int = 0
 ) -> tuple[Rig, bool, float]:
-    """A rig for any mesh, whether the body mirrors itself, and the network's sureness [nat a token].
+    """A rig for any mesh, whether the body mirrors itself, and the network's sureness [nat a token], -inf for none.
 
     Args:
         vertices: Positions [V, 3], any unit, Y up.
@@ -47,10 +49,13 @@ def build_rig(
         seed: Of the points that the network sees and of its draws.
 
     Raises:
-        InputError: The mesh has no area, or the weights are missing or of another network.
+        InputError: The mesh has no extent, or the weights are missing or of another network.
     """
     settings = settings or AutoSettings()
-    proposal = network.propose(vertices, faces, settings, seed=seed)
+    try:
+        proposal = network.propose(vertices, faces, settings, seed=seed)
+    except network.NoSkeletonError:
+        return *geometric.build_rig(vertices, faces), -np.inf
     sureness, mirrored = proposal.skeleton.likelihood, proposal.judge.plane is not None
     rig = network.rig_of(proposal, vertices, faces, settings)
     body = _body(vertices, faces, seed)

@@ -1,7 +1,8 @@
 """Backend `network`: a transformer writes the skeleton from points on the surface, in the style of UniRig.
 
-Several skeletons are drawn, of the shape and of its mirror image, and the one that fits the body best is taken. A
-second network ties the surface to the bones. Both were trained by this project, on procedural characters only.
+Several skeletons are drawn, of the shape and of its mirror image; the one is taken that fits the body and is least
+unlike the others, and its joints go where all agree that they are. A second network ties the surface to the bones.
+Both were trained by this project, on procedural characters only.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from studio_pipeline.schema.errors import InputError
 from studio_pipeline.schema.records import Character, Rig
 from studio_pipeline.stages.base import StageContext, StageResult
 from studio_pipeline.stages.rig import geometric
+from studio_pipeline.stages.rig.agreement import agreed, unlikeness
 from studio_pipeline.stages.rig.candidates import Candidate, Judge, joined, symmetrised
 from studio_pipeline.stages.rig.geometric import bone_frames
 from studio_pipeline.stages.rig.naming import named
@@ -31,11 +33,12 @@ from studio_pipeline.stages.rig.settings import NetworkSettings
 if TYPE_CHECKING:
     from studio_pipeline.models.rig.clouds import Cloud
 
-__all__ = ["Proposal", "build_rig", "propose", "rig_of", "run", "skin", "weights_files"]
+__all__ = ["NoSkeletonError", "Proposal", "build_rig", "propose", "rig_of", "run", "skin", "weights_files"]
 
 _POINTS = 1024  # as in training
 _SURFACE = 4096  # points over which distances along the body are taken
 _LEAST = 0.02  # weights below this are left out
+_UNLIKE = 33.0  # what a skeleton's mean distance to the others counts against one nat a token of the judge
 _WARMTH = 0.6  # temperature of the draws after the first
 
 
@@ -74,6 +77,10 @@ def build_rig(
     return rig_of(proposal, vertices, faces, settings), proposal.judge.plane is not None
 
 
+class NoSkeletonError(InputError):
+    """The network can't see the mesh, or finished no skeleton of it."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Proposal:
     """The best skeleton that the network drew of a mesh."""
@@ -89,16 +96,22 @@ class Proposal:
 
 
 def propose(vertices: np.ndarray, faces: np.ndarray, settings: NetworkSettings, *, seed: int = 0) -> Proposal:
-    """Draw skeletons of a mesh and choose one; arguments and errors are those of `build_rig`."""
+    """Draw skeletons of a mesh, choose one, and move it to what all agree on.
+
+    Arguments and errors are those of `build_rig`, `NoSkeletonError` among them.
+    """
     from studio_pipeline.models.rig.clouds import cloud_of
 
     try:
         cloud = cloud_of(vertices, faces, _POINTS, seed=seed)
     except ValueError as error:
-        raise InputError(str(error), where="stages.rig", do="give a mesh with faces that have an area") from None
+        raise NoSkeletonError(str(error), where="stages.rig", do="give a mesh with faces that have an area") from None
     judge = Judge(cloud.from_mesh(vertices), faces, cloud.points, mirrored=settings.symmetry == "auto")
     candidates = [symmetrised(c, judge.plane) for c in _drawn(cloud, settings, seed)]
-    return Proposal(skeleton=judge.pulled(joined(max(candidates, key=judge.score))), judge=judge, cloud=cloud)
+    scores = np.array([judge.score(c) for c in candidates]) - _UNLIKE * unlikeness(candidates)
+    best = candidates.pop(int(np.argmax(scores)))
+    skeleton = symmetrised(agreed(best, candidates), judge.plane)
+    return Proposal(skeleton=judge.pulled(joined(skeleton)), judge=judge, cloud=cloud)
 
 
 def rig_of(proposal: Proposal, vertices: np.ndarray, faces: np.ndarray, settings: NetworkSettings) -> Rig:
@@ -182,7 +195,9 @@ def _drawn(cloud: Cloud, settings: NetworkSettings, seed: int) -> list[Candidate
         for one in found
     ]
     if not candidates:
-        raise InputError("no skeleton was finished", where="stages.rig", do="raise rig.candidates or use geometric")
+        raise NoSkeletonError(
+            "no skeleton was finished", where="stages.rig", do="raise rig.candidates or use geometric"
+        )
     return candidates
 
 

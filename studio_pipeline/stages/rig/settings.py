@@ -26,7 +26,7 @@ class NetworkSettings(Settings):
     weights: InputFile | None = None  # folder with skeleton.safetensors and skin.safetensors; None: as shipped
     skin: Literal["network", "heat"] = "network"  # heat: through the body from its bones, as the geometric rigger
     symmetry: Literal["auto", "off"] = "auto"  # auto: a body that mirrors itself gets a mirrored skeleton
-    candidates: int = Field(default=8, ge=1, le=64)  # drawn, half of them from the mirror image; the best is taken
+    candidates: int = Field(default=16, ge=1, le=64)  # drawn, half of them from the mirror image; the best is taken
     body_plan: str = "auto"  # or a plan that the weights know, to prescribe it: biped, quadruped, fish ...
     max_joints: int = Field(default=64, ge=8, le=120)
 

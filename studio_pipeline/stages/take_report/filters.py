@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,19 +45,21 @@ def usable_filters(clip: Clip, directives: Directives) -> list[Filter]:
 
 
 def cut_filter(frames: np.ndarray) -> Filter:
-    """Whether the scene changes: between two frames most blocks are new, and stay new in the frames after.
+    """Whether the scene changes: from one frame to the next most blocks are new and stay new, and only there.
 
     An impact frame or a flash returns to what was before and is none; neither is a camera that moves by less than a
-    fifth of the picture in a frame.
+    fifth of the picture in a frame. Where several steps in a row bring a new picture (a whip pan, a fade, rain that
+    covers everything) it is the motion that is fast, not the scene that changes.
 
     Args:
         frames: The take. [T, H, W, 3] uint8
     """
     small = _small(frames)
+    steps = np.array([0.0, *(_new_share(a, b) for a, b in itertools.pairwise(small))])
     shares = np.zeros(len(small))
-    for index in range(1, len(small)):
-        share = _new_share(small[index - 1], small[index])
-        if share < _CUT_SHARE:
+    for index, share in enumerate(steps):
+        beside = [steps[other] for other in (index - 1, index + 1) if 1 <= other < len(steps)]
+        if share < _CUT_SHARE or max(beside, default=0.0) >= 0.5 * share:
             continue
         # What stays: the frames around it don't find each other either.
         around = [

@@ -1,6 +1,8 @@
 """Stage `takes`: candidate clips of the shot.
 
-Backend `previz` animates the rig procedurally from the directives and renders it; `plate` takes a file.
+Backend `previz` animates the rig procedurally from the directives and renders it; `plate` takes a file; `diffusers`
+asks an image-to-video model that runs here, `hosted` one of a service, from the canonical view and a prompt made of
+the directives.
 Payload: ``takes.json`` (each take with what of the directives it obeys and what not), ``take_000/`` (Clip, and
 ``camera.{npz,json}``, a CameraPath, where another camera than canonical_view's saw the take), ``take_000.png``
 (contact strip), ``take_000.mp4``, ``take_001/`` and so on. The motion behind a previz is kept nowhere: later stages
@@ -8,7 +10,9 @@ see pixels.
 
 Figures: ``takes``, ``frames``, ``motion_energy`` (largest share of the subject that differs from index 0),
 ``still_run`` (longest run of equal frames), ``bad_frames`` (black, blown out, empty), ``area_min`` (of index 0's),
-``obeyed``, ``not_obeyed``, ``in_frame`` (share of vertices, previz only), ``scaled`` (plate only).
+``obeyed``, ``not_obeyed``, ``in_frame`` (share of vertices, previz only), ``scaled`` (plate only),
+``model_frames``, ``time_stretch`` (models only), ``prompt_tokens``, ``prompt_limit`` (diffusers only), ``service_s``,
+``credits``, ``failed`` (takes), ``failure`` (hosted only).
 Verdicts: ``not_collapsed`` (blocking), ``not_frozen`` (blocking when the directives ask for movement).
 """
 
@@ -19,6 +23,8 @@ from typing import Literal
 from pydantic import Field
 
 from studio_pipeline.stages.base import Backend, InputFile, Settings, Stage
+from studio_pipeline.stages.takes.diffusers_settings import DiffusersSettings
+from studio_pipeline.stages.takes.hosted_settings import HostedSettings
 
 __all__ = ["STAGE", "PlateSettings", "PrevizSettings"]
 
@@ -50,7 +56,7 @@ STAGE = Stage(
     version=1,
     summary="Candidate clips: procedural previz, or a plate",
     inputs=("directives", "canonical_view", "character", "rig"),
-    shot_fields=("seed", "fps", "frames", "handles", "resolution"),
+    shot_fields=("seed", "fps", "frames", "handles", "resolution", "camera"),
     backends={
         "previz": Backend(
             run="studio_pipeline.stages.takes.previz:run",
@@ -61,6 +67,20 @@ STAGE = Stage(
             run="studio_pipeline.stages.takes.plate:run",
             settings=PlateSettings,
             distributions=("numpy", "opencv-python-headless", "pillow", "av"),
+        ),
+        "diffusers": Backend(
+            run="studio_pipeline.stages.takes.diffusers_run:run",
+            settings=DiffusersSettings,
+            distributions=("numpy", "opencv-python-headless", "av", "torch", "diffusers", "transformers", "accelerate"),
+            assets=("taxonomy",),  # explains the tags of the prompt
+            available="studio_pipeline.stages.takes.diffusers_loading:available",
+        ),
+        "hosted": Backend(
+            run="studio_pipeline.stages.takes.hosted_run:run",
+            settings=HostedSettings,
+            distributions=("numpy", "opencv-python-headless", "av"),  # another client makes no other take
+            assets=("taxonomy",),
+            available="studio_pipeline.stages.takes.hosted_runway:available",
         ),
     },
     default="previz",

@@ -15,6 +15,7 @@ from studio_pipeline.geometry.bodyparts import BodyPlan, Limb
 from studio_pipeline.geometry.rotations import axis_angle_to_matrix, matrix_to_sixd, rotation_between
 from studio_pipeline.geometry.skinning import pose_vertices, posed_world, rest_local, skinning_transforms
 from studio_pipeline.schema.records import Motion, Rig
+from studio_pipeline.stages.takes.timing import shaped
 
 __all__ = ["EASE_FRAMES", "Actor", "keyed"]
 
@@ -45,6 +46,7 @@ class Actor:
         self.offset = np.zeros((len(seconds), 3))  # [m], of the whole body
         self.air = np.zeros(len(seconds))  # [m], above the ground
         self.stretch = np.ones(len(seconds))  # of the trunk along up, volume kept
+        self.accents: frozenset[str] = frozenset()  # of `timing.CURVES`, that shape all joints' curves
 
     # -- single joints and parts
 
@@ -199,7 +201,9 @@ class Actor:
         ease = np.clip(np.arange(len(local)) / (EASE_FRAMES + 1.0), 0.0, 1.0)
         ease = ease * ease * (3.0 - 2.0 * ease)
         vectors = Rotation.from_matrix(local.reshape(-1, 3, 3)).as_rotvec().reshape(*local.shape[:2], 3)
-        local = axis_angle_to_matrix(vectors * ease[:, None, None])
+        vectors = shaped(vectors * ease[:, None, None], self.plan, self.accents, float(fps))
+        vectors[0] = 0.0
+        local = axis_angle_to_matrix(vectors)
         frames = self.rig.rest_world[:, :3, :3]
         rotations = matrix_to_sixd(np.einsum("jba,tjbc,jcd->tjad", frames, local, frames))
         translations = np.einsum("jba,tjb->tja", frames, self._stretched(ease))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
-from studio_pipeline.render.ground import backdrop
-from studio_pipeline.render.look import Background, Look, default_outline_px, render_frames
 from studio_pipeline.schema.clip import Clip
 from studio_pipeline.schema.directives import Directives
 from studio_pipeline.schema.errors import InputError
@@ -15,17 +14,15 @@ from studio_pipeline.stages.base import StageContext, StageResult, Verdict
 from studio_pipeline.stages.takes import PrevizSettings
 from studio_pipeline.stages.takes.acting import Acted, act
 from studio_pipeline.stages.takes.checks import judge
+from studio_pipeline.stages.takes.drawn import account, strength_of, unliftable
+from studio_pipeline.stages.takes.filming.camera import direct_camera
+from studio_pipeline.stages.takes.looks import asks, look_of
+from studio_pipeline.stages.takes.moments import moments
+from studio_pipeline.stages.takes.picture import draw
+from studio_pipeline.stages.takes.smears import smeared
 from studio_pipeline.stages.takes.writing import load_directives, write_takes
 
 __all__ = ["Previz", "look_of", "make_previz", "run"]
-
-_HOURS = {
-    "dawn": ((196, 186, 214), (250, 224, 208)),
-    "day": ((196, 208, 224), (238, 234, 228)),
-    "sunset": ((214, 160, 140), (250, 214, 170)),
-    "night": ((58, 66, 104), (112, 120, 158)),
-}
-"""Top and bottom of the backdrop, sRGB, by value of ``environment.time``."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +47,7 @@ def make_previz(
     first_frame: int,
     seed: int,
     settings: PrevizSettings | None = None,
+    explicit_camera: bool = False,
 ) -> Previz:
     """Animate a character as directed and film it.
 
@@ -63,22 +61,30 @@ def make_previz(
         first_frame: Frame number of index 0.
         seed: What chance depends on.
         settings: The backend's; None: its defaults.
+        explicit_camera: The shot says where its camera stands (see `filming.camera.direct_camera`).
     """
     settings = settings or PrevizSettings()
     acted = act(
         rig, character.vertices, camera, directives, fps=fps, frame_count=frame_count, first_frame=first_frame,
         seed=seed, keep_in_frame=settings.keep_in_frame,
     )  # fmt: skip
-    behind: Background = settings.background
-    if behind is None:
-        top, bottom = _HOURS[directives.get("environment.time") or "day"]
-        behind = backdrop(camera.width, camera.height, top=top, bottom=bottom)
-    look = look_of(directives, camera.height)
-    frames = render_frames(
-        acted.vertices, character, camera, look=look, supersample=settings.supersample, background=behind
-    )
-    clip = Clip(frames=frames.rgb, alpha=frames.alpha, fps=fps, first_frame=first_frame, source="previz")
-    return Previz(clip, camera, acted.obeyed, acted.not_obeyed, acted)
+    performance = directives.get("motion.performance") or "idle"
+    happening = moments(acted.vertices, rig, acted.plan, float(fps), performance=performance)
+    directed = direct_camera(
+        camera, rig, character.vertices, acted.plan, acted.motion, acted.vertices, happening, directives,
+        fps=float(fps), seed=seed, explicit=explicit_camera,
+    )  # fmt: skip
+    refused, posed = {*acted.refused, *directed.refused}, acted.vertices
+    if asks(directives, "vfx.optical", "smear"):
+        posed = smeared(posed, happening, strength=strength_of(directives))
+        refused |= {"vfx.optical=smear"} if posed is acted.vertices else set()
+    pictures = draw(
+        posed, character, directed.camera, happening, directives, fps=float(fps), seed=seed,
+        supersample=settings.supersample, background=settings.background,
+    )  # fmt: skip
+    clip = Clip(frames=pictures.rgb, alpha=pictures.alpha, fps=fps, first_frame=first_frame, source="previz")
+    obeyed, not_obeyed = account(directives, refused)
+    return Previz(clip, directed.camera, obeyed, not_obeyed, acted)
 
 
 def run(context: StageContext) -> StageResult:
@@ -94,16 +100,20 @@ def run(context: StageContext) -> StageResult:
     for index in range(settings.count):
         context.progress(index / settings.count, f"take {index + 1} of {settings.count}")
         options = {"fps": shot.fps, "frame_count": shot.frame_count, "first_frame": shot.first_frame}
-        seed = shot.seed + index
-        made.append(make_previz(character, rig, camera, directives, **options, seed=seed, settings=settings))
+        options |= {"seed": shot.seed + index, "explicit_camera": shot.camera is not None}
+        made.append(make_previz(character, rig, camera, directives, **options, settings=settings))
     context.progress(0.9, "writing")
-    strips = write_takes(context.out, [_written(take, camera, shot.seed + i) for i, take in enumerate(made)])
+    told = {"not_liftable": unliftable(directives)}
+    strips = write_takes(context.out, [_written(take, camera, shot.seed + i, told) for i, take in enumerate(made)])
     return _result(made, directives, strips)
 
 
-def _written(take: Previz, camera: CameraPath, seed: int) -> tuple[Clip, CameraPath | None, dict[str, object]]:
+def _written(
+    take: Previz, camera: CameraPath, seed: int, told: Mapping[str, object]
+) -> tuple[Clip, CameraPath | None, dict[str, object]]:  # fmt: skip
     moved = None if take.camera is camera else take.camera
-    return take.clip, moved, {"seed": seed, "obeyed": list(take.obeyed), "not_obeyed": list(take.not_obeyed)}
+    obeyed = {"obeyed": list(take.obeyed), "not_obeyed": list(take.not_obeyed)}
+    return take.clip, moved, {"seed": seed, **obeyed, **{name: value for name, value in told.items() if value}}
 
 
 def _result(made: list[Previz], directives: Directives, strips: tuple[str, ...]) -> StageResult:
@@ -123,13 +133,3 @@ def _result(made: list[Previz], directives: Directives, strips: tuple[str, ...])
 
 def _of_any(verdicts: tuple[Verdict, ...]) -> Verdict:
     return next((verdict for verdict in verdicts if verdict.passed), verdicts[0])
-
-
-def look_of(directives: Directives, height: int) -> Look:
-    """The look that the style directives ask for, on pictures ``height`` [px] high."""
-    shading = {"flat": "flat", "gradient": "lambert", "painterly": "lambert"}.get(
-        directives.get("style.shading") or "cel", "toon"
-    )
-    width = {"thick": 1.8, "thin": 0.6, "none": 0.0}.get(directives.get("style.line") or "clean")
-    outline = None if width is None else width * default_outline_px(height)
-    return Look(shading=shading, outline_px=outline)  # pyright: ignore[reportArgumentType]

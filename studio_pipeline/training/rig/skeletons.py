@@ -31,9 +31,11 @@ class SkeletonTraining(Training):
 
     name, kind = "skeleton", KIND
 
-    def __init__(self, folder: Path, piece: Piece, config: SkeletonConfig | None = None) -> None:
+    def __init__(
+        self, folder: Path, piece: Piece, config: SkeletonConfig | None = None, *, start: Path | None = None
+    ) -> None:
         self.config = config or SkeletonConfig(plans=PLANS)  # of a network that is new
-        super().__init__(folder, piece)
+        super().__init__(folder, piece, start=start)
         self.rng = np.random.default_rng([self.seed, 77])
         self.stream: Stream[Example] | None = None
         self.held = held_out_views(_LOOKED_AT, points=piece.points)

@@ -62,9 +62,11 @@ class SkinTraining(Training):
 
     name, kind = "skin", KIND
 
-    def __init__(self, folder: Path, piece: Piece, config: SkinConfig | None = None) -> None:
+    def __init__(
+        self, folder: Path, piece: Piece, config: SkinConfig | None = None, *, start: Path | None = None
+    ) -> None:
         self.config = config or SkinConfig()  # of a network that is new
-        super().__init__(folder, piece)
+        super().__init__(folder, piece, start=start)
         self.stream: Stream[SkinnedView] | None = None
         rng = np.random.default_rng(0)
         self.held = [skinned(seen, rng) for seen in held_out_views(_LOOKED_AT, points=piece.points)]

@@ -1,0 +1,101 @@
+"""The captioner's network, how its word joins the measures', and what a weights file must hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from studio_pipeline.models.caption import CaptionReader, load_reader
+from studio_pipeline.models.caption.fusion import FieldReading, calibrated, joined, said_of
+from studio_pipeline.models.caption.network import KIND, CaptionNet, field_slices
+from studio_pipeline.models.caption.reader import probabilities
+from studio_pipeline.models.files import write_weights
+from studio_pipeline.schema.errors import InputError
+
+FIELDS = [["camera.move", ["fix", "pan_left"], False], ["vfx.impact", ["flash", "debris", "cracks"], True]]
+CONFIG = {
+    "fields": FIELDS, "signals": 6, "measures": 4, "width": 16, "centre": [0.0, 1.0, 2.0, 3.0],
+    "spread": [1.0, 1.0, 2.0, 1.0],
+}  # fmt: skip
+
+
+def net() -> CaptionNet:
+    torch.manual_seed(0)
+    return CaptionNet(CONFIG).eval()
+
+
+def evidence(seed: int, windows: int = 2) -> tuple[np.ndarray, ...]:
+    rng = np.random.default_rng(seed)
+    thumbs, details = (rng.integers(0, 255, (windows, k, 32, 32, 3)).astype(np.uint8) for k in (3, 2))
+    signals = rng.normal(size=(windows, 12, 6)).astype(np.float32)
+    return thumbs, details, signals, np.array([0.5, np.nan, 2.0, 3.0], np.float32)
+
+
+def test_probabilities_are_those_of_the_logits():
+    thumbs, details, signals, measures = evidence(1)
+    rows = np.repeat(measures[None], 2, 0)
+    found = probabilities(net(), thumbs, details, signals, rows)
+    with torch.no_grad():
+        logits = net()(*(torch.from_numpy(a) for a in (thumbs, details, signals, rows))).numpy()
+    assert field_slices(FIELDS) == {"camera.move": slice(0, 2), "vfx.impact": slice(2, 5)}
+    assert np.allclose(found["camera.move"].sum(1), 1.0)
+    assert np.allclose(found["camera.move"], torch.softmax(torch.from_numpy(logits[:, :2]), 1).numpy(), atol=1e-5)
+    assert np.allclose(found["vfx.impact"], 1.0 / (1.0 + np.exp(-logits[:, 2:])), atol=1e-5)
+
+
+def test_a_missing_measure_is_not_a_measure_of_nothing():
+    thumbs, details, signals, measures = evidence(2)
+    other = measures.copy()
+    other[1] = 1.0  # its centre: the same number as a missing one is given
+    reader = CaptionReader(net(), {})
+    first, second = (reader.chances(thumbs, details, signals, m)["camera.move"] for m in (measures, other))
+    assert np.abs(first - second).max() > 1e-6
+
+
+def test_sources_and_their_weight():
+    values, network = ["fix", "pan_left"], np.array([0.4, 0.6])
+    said = {"fix": 0.9}
+    by = {source: joined(FieldReading(source=source), values, network, said, many=False) for source in
+          ("network", "measured", "both")}  # fmt: skip
+    assert by["network"].argmax() == 1 and by["measured"].tolist() == [0.9, 0.0] and by["both"].argmax() == 0
+    assert by["both"].sum() == pytest.approx(1.0)
+    silent = joined(FieldReading(source="both"), values, network, {}, many=False)
+    assert silent == pytest.approx(network, abs=2e-3)  # a silent measure changes nothing
+    many = joined(FieldReading(source="both", weight=0.5), ["a", "b"], network, {"a": 1.0}, many=True)
+    assert many.tolist() == [0.5, 0.6]
+
+
+def test_what_is_unsure_is_not_said():
+    sure = FieldReading(threshold=0.6)
+    assert said_of(sure, ["fix", "pan_left"], np.array([0.45, 0.55]), many=False) == {}
+    assert list(said_of(sure, ["fix", "pan_left"], np.array([0.2, 0.8]), many=False)) == ["pan_left"]
+    many = FieldReading(thresholds={"a": 0.3, "b": 0.7})
+    assert set(said_of(many, ["a", "b", "c"], np.array([0.4, 0.6, 1.0]), many=True)) == {"a"}
+    assert calibrated(FieldReading(slope=2.0, shift=0.0), 0.5) == pytest.approx(0.5)
+    assert calibrated(FieldReading(slope=1.0, shift=np.log(3.0)), 0.5) == pytest.approx(0.75)
+
+
+def test_weights_come_back_with_their_readings(tmp_path: Path):
+    made = net()
+    readings = {"camera.move": FieldReading(source="both", threshold=0.25).as_json()}
+    tensors = dict(made.named_parameters())
+    write_weights(tmp_path / "a.safetensors", tensors, {"kind": KIND, "config": CONFIG, "readings": readings})
+    reader = load_reader(tmp_path / "a.safetensors")
+    assert reader.readings["camera.move"] == FieldReading(source="both", threshold=0.25)
+    assert reader.fields == ("camera.move", "vfx.impact")
+    given = evidence(3)
+    assert np.allclose(reader.chances(*given)["vfx.impact"], CaptionReader(made, {}).chances(*given)["vfx.impact"])
+    said = reader.read(*given, {"camera.move": {"fix": 0.99}})
+    assert said["camera.move"][1] == "model" and set(said) == {"camera.move", "vfx.impact"}
+
+
+@pytest.mark.parametrize("broken", [{"readings": {"camera.move": {"sauce": 1}}}, {"config": CONFIG | {"centre": [0.0]}},
+                                    {"kind": "skin"}, {"config": CONFIG | {"fields": [["a"]]}}])  # fmt: skip
+def test_a_file_that_holds_something_else_is_refused(tmp_path: Path, broken: dict):
+    described = {"kind": KIND, "config": CONFIG, "readings": {}} | broken
+    write_weights(tmp_path / "b.safetensors", dict(net().named_parameters()), described)
+    with pytest.raises(InputError):
+        load_reader(tmp_path / "b.safetensors")
