@@ -148,9 +148,8 @@ def _disturb(
         source = cv2.warpAffine(frame, turn, frame.shape[1::-1], borderMode=cv2.BORDER_REPLICATE)
         _blend(frame, source, _disc(rows - y, columns - x, radius) * alpha)
         return
-    shifted = cv2.warpAffine(
-        frame, np.float32([[1, 0, dx], [0, 1, dy]]), frame.shape[1::-1], borderMode=cv2.BORDER_REPLICATE
-    )  # pyright: ignore
+    shift = np.array([[1.0, 0.0, dx], [0.0, 1.0, dy]], np.float32)
+    shifted = cv2.warpAffine(frame, shift, frame.shape[1::-1], borderMode=cv2.BORDER_REPLICATE)  # pyright: ignore
     if deed in ("move", "erase"):
         ring = (np.hypot(rows - y, columns - x) <= 1.7 * radius) & (np.hypot(rows - y, columns - x) > radius)
         ring &= alpha > 0.9
