@@ -67,23 +67,27 @@ def _clip_vision(*, projected: bool = False) -> tuple[Any, Any]:
     return kind(config), CLIPImageProcessorPil(crop_size=size, size={"shortest_edge": 32})
 
 
-def save_wan(folder: Path, *, expand: bool = False) -> Path:
-    """Wan 2.1 image-to-video (with an image encoder), or ``expand``: Wan 2.2 TI2V (without)."""
+def save_wan(folder: Path, *, expand: bool = False, two: bool = False) -> Path:
+    """Wan 2.1 image-to-video; ``expand``: Wan 2.2 TI2V 5B; ``two``: Wan 2.2 A14B, with a second network for low noise."""
     import torch
     from diffusers import FlowMatchEulerDiscreteScheduler, WanImageToVideoPipeline, WanTransformer3DModel
 
-    torch.manual_seed(1)
-    transformer = WanTransformer3DModel(
-        patch_size=(1, 2, 2), num_attention_heads=2, attention_head_dim=12, in_channels=16 if expand else 36,
-        out_channels=16, text_dim=TEXT, freq_dim=64, ffn_dim=32, num_layers=2, cross_attn_norm=True,
-        qk_norm="rms_norm_across_heads", rope_max_seq_len=32, image_dim=None if expand else 4,
-    )  # fmt: skip
-    encoder, processor = (None, None) if expand else _clip_vision()
+    alone = expand or two  # of 2.1 only the network sees an image encoder's view of the picture
+
+    def transformer(seed: int) -> Any:
+        torch.manual_seed(seed)
+        return WanTransformer3DModel(
+            patch_size=(1, 2, 2), num_attention_heads=2, attention_head_dim=12, in_channels=16 if expand else 36,
+            out_channels=16, text_dim=TEXT, freq_dim=64, ffn_dim=32, num_layers=2, cross_attn_norm=True,
+            qk_norm="rms_norm_across_heads", rope_max_seq_len=32, image_dim=None if alone else 4,
+        )  # fmt: skip
+
+    encoder, processor = (None, None) if alone else _clip_vision()
     pipe = WanImageToVideoPipeline(
         tokenizer=tokenizer(), text_encoder=_t5(multilingual=True), vae=_wan_vae(),
-        scheduler=FlowMatchEulerDiscreteScheduler(shift=7.0), image_encoder=encoder,
-        image_processor=processor, transformer=transformer, transformer_2=None,
-        expand_timesteps=expand,
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=7.0), image_encoder=encoder, image_processor=processor,
+        transformer=transformer(1), transformer_2=transformer(2) if two else None,
+        boundary_ratio=0.9 if two else None, expand_timesteps=expand,
     )  # fmt: skip
     pipe.save_pretrained(folder)
     return folder

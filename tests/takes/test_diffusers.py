@@ -27,7 +27,8 @@ FRAMES, SIZE = 10, (96, 64)
 # Pipeline, how it is saved, and how many frames at which rate it makes for 10 frames at 24 a second (0.375 s).
 PIPELINES = {
     "wan": (WAN, "save_wan", {}, 9, 16),  # 4 k + 1 frames, 7 needed
-    "wan22": (WAN, "save_wan", {"expand": True}, 13, 24),
+    "wan22-ti2v": (WAN, "save_wan", {"expand": True}, 13, 24),
+    "wan22-a14b": (WAN, "save_wan", {"two": True}, 9, 16),
     "skyreels": ("SkyReelsV2ImageToVideoPipeline", "save_skyreels", {}, 13, 24),
     "skyreels-df": ("SkyReelsV2DiffusionForcingImageToVideoPipeline", "save_skyreels_forcing", {}, 13, 24),
     "ltx": ("LTXImageToVideoPipeline", "save_ltx", {}, 13, 24),  # takes the shot's own rate
@@ -193,6 +194,28 @@ def test_models_that_are_not_there(model, take, tmp_path: Path, monkeypatch) -> 
         assert len(str(caught.value).splitlines()) == 1
     with pytest.raises(BackendUnavailable, match="pipeline is the class that the model was made for|set model"):
         take("ltx", "other", model=model("wan"), size=[96, 64])
+
+
+def test_a_vocabulary_of_sentencepiece_alone_is_read(model, take, tmp_path: Path) -> None:
+    """LTX-Video and CogVideoX come with spiece.model and no tokenizer.json."""
+    import sentencepiece
+
+    copy = tmp_path / "model"
+    shutil.copytree(model("ltx"), copy)
+    shutil.rmtree(copy / "tokenizer")
+    (copy / "tokenizer").mkdir()
+    (tmp_path / "text.txt").write_text("the camera pans left and a bear walks in the rain: subject motion\n" * 50)
+    sentencepiece.SentencePieceTrainer.train(
+        input=str(tmp_path / "text.txt"), model_prefix=str(copy / "tokenizer" / "spiece"), vocab_size=60,
+        hard_vocab_limit=False, pad_id=0, eos_id=1, unk_id=2, bos_id=-1, minloglevel=2,
+    )  # fmt: skip
+    signs = {"eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>", "extra_ids": 0, "model_max_length": 128}
+    (copy / "tokenizer" / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "T5Tokenizer", **signs}))
+    index = json.loads((copy / "model_index.json").read_text())
+    index["tokenizer"] = ["transformers", "T5Tokenizer"]
+    (copy / "model_index.json").write_text(json.dumps(index))
+    result, folder, _ = take("ltx", model=copy)
+    assert record_of(folder)["prompt"] and 50 < result.figures["prompt_tokens"] <= 128
 
 
 def test_pickled_weights_are_refused(model, take, tmp_path: Path) -> None:
