@@ -21,21 +21,33 @@ from studio_pipeline.training.judge.artistry import (
     with_effect,
 )
 from studio_pipeline.training.judge.cast import Actor, from_file, procedural, retinted, shipped
-from studio_pipeline.training.judge.clips import draw_clip
+from studio_pipeline.training.judge.clips import draw_clip, draw_directed_clip
 from studio_pipeline.training.judge.collapse import KINDS, SEVERITIES, collapse
 from studio_pipeline.training.judge.layers import Layers, flatten
 from studio_pipeline.training.judge.patchwork import patchwork
 from studio_pipeline.training.judge.wear import add_noise, through_h264, worn
 
 __all__ = [
-    "GENERAL", "Example", "held_out_clip", "held_out_examples", "kept_name", "read_examples", "sample_clips",
+    "DIRECTED",
+    "GENERAL",
+    "Example",
+    "directed_examples",
+    "held_out_clip",
+    "held_out_examples",
+    "kept_name",
+    "read_examples",
+    "sample_clips",
     "training_examples",
-]  # fmt: skip
+]
 
 GENERAL = "patchwork"
 """The kind of examples that belong to no head."""
 
+DIRECTED = "directed"
+"""The kind of good examples that show whatever previz can be asked for."""
+
 _DEFORMED, _EFFECT = 0.45, 0.25  # of the collapsed clips that are deformed or have effects on purpose, too
+_VISIBLE = 0.012  # of the subject that a measured collapse changes at least, over all frames
 _WORN = 0.6  # of the training examples that are re-compressed or noisy
 _HELD, _TRAINED = 7, 1  # first numbers of seeds: held-out clips share none with training
 
@@ -110,6 +122,30 @@ def held_out_examples(files: list[Path], bases: range) -> Iterator[Example]:
             yield Example(base, actor.name, kind, severity, measure(frames))
 
 
+def directed_examples(bases: range, files: list[Path] | None = None) -> Iterator[Example]:
+    """Clips with all kinds of cameras, looks, light and effects, all of them good; the same every time.
+
+    Args:
+        bases: Numbers of the clips.
+        files: Characters that play; the shipped ones in other colours and procedural ones when None.
+    """
+    cast: list[Actor] = []
+    for base in bases:
+        rng = np.random.default_rng([_TRAINED if files is None else _HELD, base, 5])
+        try:
+            if files is not None:
+                actor = from_file(files[base % len(files)])
+            elif base % 2:
+                cast = cast or shipped()
+                actor = retinted(cast[(base // 2) % len(cast)], rng)
+            else:
+                actor = procedural(rng)
+        except StudioError:
+            continue
+        clip = draw_directed_clip(actor, rng)
+        yield Example(base, actor.name, DIRECTED, 0, measure(clip.frames, clip.alpha))
+
+
 def _held_out_variants(layers: Layers, base: int) -> Iterator[tuple[str, int, np.ndarray]]:
     rng = np.random.default_rng([_HELD, base, 1])
     plain = flatten(layers)
@@ -121,7 +157,7 @@ def _held_out_variants(layers: Layers, base: int) -> Iterator[tuple[str, int, np
     yield "noise", 0, add_noise(plain, rng.uniform(2.0, 6.0), rng)
     for kind in KINDS:
         for severity in SEVERITIES:
-            frames = collapse(kind, layers, severity, base)
+            frames = collapse(kind, layers, severity, base, least=_VISIBLE)
             if frames is not None:
                 yield kind, severity, frames
 
@@ -143,8 +179,8 @@ def sample_clips(files: list[Path]) -> Iterator[tuple[str, np.ndarray]]:
 
 def kept_name(part: str, count: int) -> str:
     """Name of the file that keeps examples; it changes with the code that makes them."""
-    make = {"train": "training_examples", "held_out": "held_out_examples"}[part]
-    return f"{part}_{count}_{code_digest(f'{__name__}:{make}')[:10]}.jsonl"
+    make = {"train": "training", "held_out": "held_out", "directed": "directed", "directed_held": "directed"}[part]
+    return f"{part}_{count}_{code_digest(f'{__name__}:{make}_examples')[:10]}.jsonl"
 
 
 def read_examples(path: Path, make: Iterator[Example], tell: Callable[[str], None] | None = None) -> list[Example]:
