@@ -12,8 +12,8 @@ from studio_pipeline.schema.directives import Directives
 __all__ = ["CONTRASTS", "DIRECTIONS", "LIGHTS", "LINES", "LOOKS", "QUALITIES", "SHADINGS", "asked", "asks", "look_of"]
 
 SHADINGS: dict[str, dict[str, Any]] = {
-    "cel": {"shading": "toon", "steps": (0.02, 0.02), "levels": (0.3, 0.3)},
-    "two_step": {"shading": "toon"},
+    "cel": {"shading": "toon", "steps": (0.24, 0.24), "levels": (0.34, 0.34)},
+    "two_step": {"shading": "toon", "steps": (-0.12, 0.28), "levels": (0.05, 0.46)},
     "flat": {"shading": "flat"},
     "gradient": {"shading": "lambert"},
     "painterly": {"shading": "lambert"},
