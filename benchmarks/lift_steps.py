@@ -100,8 +100,8 @@ class Bench:
         found = []
         for index in range(1, len(self.poses)):
             self.fitter.recovery.searches = 0
-            pose, now = self.fitter.following(index, self.poses[index - 1], self.poses[max(index - 2, 0)], 1.0)
-            worse = now > LOST * self.fitter.explained(index, self.poses[index])
+            pose, _ = self.fitter.following(index, self.poses[index - 1], self.poses[max(index - 2, 0)], 1.0)
+            worse = self.fitter.explained(index, pose) > LOST * self.fitter.explained(index, self.poses[index])
             if worse and self.errors(index, pose)[0] > ERRS:
                 found.append(index)
         return found

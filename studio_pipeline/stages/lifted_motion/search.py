@@ -1,8 +1,9 @@
 """Limbs that were lost: sample turns that the slope of the residuals does not point to.
 
 A frame's poses are compared by `scoring.Scorer`. Every limb is turned; the cheapest turns that lie far apart are
-starts for direct alignment. What is believed of the pose (near the expected one) is part of the cost, so that hidden
-limbs stay where they are.
+starts for direct alignment. What is believed of the pose (near the expected one, near rest) is part of the cost, so
+that hidden limbs stay where they are; with heavy tails, because with squares a true pose of many bent joints costs more
+than one that leaves an arm unexplained.
 """
 
 from __future__ import annotations
@@ -29,6 +30,11 @@ CHOSEN = 16  # poses that are kept
 CLOSER = 12  # poses around each of them
 STEP = 0.3  # standard deviation of their turns [rad]
 EVIDENCE = 1000.0  # how much a frame's pixels weigh against the priors: an unexplained mask costs this much
+
+
+def _doubted(turns: np.ndarray, usual: float) -> np.ndarray:
+    """Cost of turns [..., J, 3] of a usual size [rad], summed over joints: square near 0, logarithm far off. [...]"""
+    return np.log1p(0.5 * np.square(turns).sum(-1) / usual**2).sum(-1)
 
 
 @dataclass(frozen=True)
@@ -107,10 +113,12 @@ class Search:
 
     def _cost(self, frame: int, rotations: np.ndarray, shifts: np.ndarray, expected: np.ndarray) -> np.ndarray:
         data = self._unexplained(frame, rotations, shifts)
-        gap = matrix_to_axis_angle(np.swapaxes(expected, -1, -2)[None] @ rotations)
-        far = (gap**2).sum((1, 2)) / self.speed**2
-        bent = (matrix_to_axis_angle(rotations) ** 2).sum((1, 2)) / self.rest**2
-        return EVIDENCE * data + 0.5 * far + 0.5 * bent
+        far = self.apart(expected[None], rotations)
+        return EVIDENCE * data + far + _doubted(matrix_to_axis_angle(rotations), self.rest)
+
+    def apart(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """What it costs that joints turn from one pose's rotations to another's, both [..., J, 3, 3]. [...]"""
+        return _doubted(matrix_to_axis_angle(np.swapaxes(first, -1, -2) @ second), self.speed)
 
     def candidates(self, frame: int, pose: Pose, expected: Pose, seed: int) -> list[Pose]:
         """Poses with one limb turned, the cheapest of them that are far from each other and from ``pose``.
@@ -121,7 +129,7 @@ class Search:
             return []
         rng = np.random.default_rng((seed, frame))
         turned = [self._turned(frame, pose, limb, rng) for limb in self.limbs]
-        rotations, shifts = self._carried(pose, np.concatenate(turned))
+        rotations, shifts = self.carried(pose, np.concatenate(turned))
         costs = self._cost(frame, rotations, shifts, expected.rotations)
         found: list[tuple[float, int, Pose]] = []
         for index, rows in enumerate(np.split(np.arange(len(costs)), len(self.limbs))):
@@ -138,7 +146,7 @@ class Search:
             self._closer(frame, self.limbs[index], cost, other, expected, rng) for cost, index, other in found[:CHOSEN]
         ]
 
-    def _carried(self, pose: Pose, rotations: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def carried(self, pose: Pose, rotations: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Poses near ``pose`` with other rotations [M, J, 3, 3]: loose joints go along with what they touch.
 
         Returns:
@@ -164,7 +172,7 @@ class Search:
         samples = np.repeat(pose.rotations[None], CLOSER, axis=0)
         for joint in limb.chain:
             samples[:, joint] = samples[:, joint] @ axis_angle_to_matrix(rng.normal(0.0, STEP, (CLOSER, 3)))
-        rotations, shifts = self._carried(pose, samples)
+        rotations, shifts = self.carried(pose, samples)
         costs = self._cost(frame, rotations, shifts, expected.rotations)
         best = int(np.argmin(costs))
         return Pose(rotations[best], shifts[best]) if costs[best] < cost else pose

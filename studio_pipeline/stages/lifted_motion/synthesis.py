@@ -14,11 +14,12 @@ from studio_pipeline.schema.clip import Clip
 from studio_pipeline.schema.records import CameraPath, Character, Observations, Rig
 from studio_pipeline.stages.lifted_motion import LiftSettings
 from studio_pipeline.stages.lifted_motion.appearance import Appearance
+from studio_pipeline.stages.lifted_motion.bridging import bridged
 from studio_pipeline.stages.lifted_motion.equations import Equations, Round
 from studio_pipeline.stages.lifted_motion.footage import UNLIKE, Carried, Footage
 from studio_pipeline.stages.lifted_motion.kinematics import Pose, Skeleton, Skin
 from studio_pipeline.stages.lifted_motion.priors import Priors, solve_frames
-from studio_pipeline.stages.lifted_motion.recovery import LOST, WORSE, Recovery
+from studio_pipeline.stages.lifted_motion.recovery import Recovery
 from studio_pipeline.stages.lifted_motion.scoring import Scorer
 from studio_pipeline.stages.lifted_motion.seams import find_seams
 from studio_pipeline.stages.lifted_motion.search import Search, limbs_of
@@ -136,25 +137,25 @@ class Fitter:
     def follow(self, progress: Callable[[float], None]) -> list[Pose]:
         """Fit frame after frame, each from the two before it; index 0 is at rest."""
         poses = [Pose.rest(self.skeleton.count)]
-        explained = 1.0
+        level = 1.0
         for index in range(1, len(self.frames)):
-            pose, explained = self.following(index, poses[-1], poses[max(len(poses) - 2, 0)], explained)
+            pose, level = self.following(index, poses[-1], poses[max(len(poses) - 2, 0)], level)
             poses.append(pose)
             progress(index / len(self.frames))
-        return self._looked_back(poses)
+        return bridged(self, poses)
 
-    def following(self, index: int, last: Pose, before: Pose, explained: float) -> tuple[Pose, float]:
-        """The pose of frame ``index``, given the two before it, and how well it explains the frame."""
+    def following(self, index: int, last: Pose, before: Pose, level: float) -> tuple[Pose, float]:
+        """The pose of frame ``index``, given the two before it, and the next frame's level (see `Recovery.found`)."""
         rounds = self.settings.rounds_first
         carried = self.footage.carried(index, last)
-        expected = pose = last.moved(COASTING * Priors.between(before, last))
+        expected = pose = self.coasting(before, last)
         for turn in range(rounds):
             late = turn / max(rounds - 1, 1)
             alone = float(turn > 1)  # first what moved between the frames, then what the render says
             how = Round(reach=12.0 * (1.0 - late) + 4.0 * late, flow=alone, contour=alone)
             pose = self.stepped(index, pose, last, before, how, carried if late < 1.0 else None, 1.0 - 0.95 * late)
         pose = self._aligned(index, pose, last, before, 0.1)
-        return self.recovery.found(index, pose, expected, last, explained)
+        return self.recovery.found(index, pose, expected, last, level)
 
     def _aligned(self, index: int, pose: Pose, last: Pose, before: Pose, track: float) -> Pose:
         """Rounds of direct alignment, coarse to fine."""
@@ -189,7 +190,11 @@ class Fitter:
         diagonal, value = self.priors.one(pose, last, before)
         return self._limited(pose, np.linalg.solve(seen.matrix + np.diag(diagonal), seen.value + value))
 
-    def _polished(self, index: int, pose: Pose) -> Pose:
+    def coasting(self, before: Pose, last: Pose) -> Pose:
+        """What is expected after two poses."""
+        return last.moved(COASTING * Priors.between(before, last))
+
+    def polished(self, index: int, pose: Pose) -> Pose:
         """A few rounds from a new start, which itself is what is expected."""
         start = pose
         for reach in (8.0, 6.0):
@@ -216,27 +221,6 @@ class Fitter:
     def explained(self, index: int, pose: Pose) -> float:
         """What a pose leaves unexplained of a frame, as a multiple of what the rest pose leaves of index 0."""
         return float(self.search.data(index, [pose])[0]) / self.floor
-
-    def _looked_back(self, poses: list[Pose]) -> list[Pose]:
-        """A limb found again late was somewhere before: start bad frames from the frames after them."""
-        for index in range(len(poses) - 2, 0, -1):
-            if self.frames[index].contour is None:
-                continue
-            now, after = self.explained(index, poses[index]), poses[index + 1]
-            if now < WORSE:
-                continue
-            turn = np.linalg.norm(Priors.between(after, poses[index]).reshape(2, -1, 3)[0], axis=1).max()
-            if self.explained(index + 1, after) > 0.97 * now and turn < 0.5:
-                continue
-            further = poses[min(index + 2, len(poses) - 1)]
-            expected = after.moved(COASTING * Priors.between(further, after))
-            other = self._polished(index, expected)
-            if self.explained(index, other) > LOST:
-                other, _ = self.recovery.found(index, other, expected, after, 1.0)
-            costs = self.search.costs(index, [poses[index], other], after)
-            if costs[1] < costs[0]:
-                poses[index] = other
-        return poses
 
     def together(self, poses: list[Pose], progress: Callable[[float], None]) -> list[Pose]:
         """Fit all frames at once with smoothness in both directions of time."""
