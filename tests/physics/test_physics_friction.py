@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from support.proofs import off, within
 
 from studio_pipeline.physics.adjoint import Gradients, backward
 from studio_pipeline.physics.body import Body, Material
@@ -56,8 +57,9 @@ def test_gradient_and_hessian_against_central_differences(make_solver) -> None:
         measured_gradient[index] = (up - down) / 2e-7
         measured_hessian[index] = ((slope_up - slope_down) / 2e-7).ravel()
     dense = hessian.toarray()
-    assert np.abs(measured_gradient - gradient.ravel()).max() < 1e-6 * np.abs(gradient).max()
-    assert np.abs(measured_hessian - dense).max() < 1e-6 * np.abs(dense).max()
+    gaps = np.abs(measured_gradient - gradient.ravel()).max(), np.abs(measured_hessian - dense).max()
+    assert within("friction, gradient", gaps[0] / np.abs(gradient).max(), 1e-6)
+    assert within("friction, Hessian", gaps[1] / np.abs(dense).max(), 1e-6)
 
 
 def test_its_force_is_coulombs_with_the_normal_force_of_the_start(make_solver) -> None:
@@ -68,9 +70,10 @@ def test_its_force_is_coulombs_with_the_normal_force_of_the_start(make_solver) -
     share = np.minimum(length / (0.2 * h), 1.0)
     normal = STIFF * np.maximum(0.05 - before[:, 1:2], 0.0)
     expected = MU * normal * (2.0 * share - share**2) * u / length
-    np.testing.assert_allclose(parts[0][0] - parts[1][0], expected, atol=1e-10 * np.abs(parts[0][0]).max())
+    gap = np.abs(parts[0][0] - parts[1][0] - expected).max()
+    assert within("friction, force against Coulomb's law", gap / np.abs(parts[0][0]).max(), 1e-10)
     own = (parts[0][1] - parts[1][1]).toarray()
-    assert np.linalg.eigvalsh(own).min() > -1e-9 * np.abs(own).max()
+    assert within("friction, least eigenvalue below 0", -np.linalg.eigvalsh(own).min() / np.abs(own).max(), 1e-9)
 
 
 def settled(make_solver, pull: float = 0.0, **options: float) -> tuple[StepSolver, np.ndarray, float]:
@@ -107,8 +110,8 @@ def test_a_sliding_block_stops_where_friction_has_used_up_its_speed(make_solver)
         assert np.abs(v[:, 0].mean()) < 5e-3
         errors.append(1.0 - (x - start)[:, 0].mean() / expected)
     # Backward Euler falls short by half a step's way at full speed; what the slip speed changes is far less.
-    np.testing.assert_allclose(errors, MU * G / np.array([48.0, 96.0, 192.0]), rtol=0.05)
-    assert abs(errors[2]) < 0.025
+    assert within("friction, way of a sliding block", off(errors, MU * G / np.array([48.0, 96.0, 192.0])), 0.05)
+    assert within("friction, the same at 1/192 s, against the law", abs(errors[2]), 0.025)
 
 
 def test_below_the_limit_it_sticks_but_for_a_creep_that_the_slip_speed_bounds(make_solver) -> None:
@@ -123,7 +126,8 @@ def test_below_the_limit_it_sticks_but_for_a_creep_that_the_slip_speed_bounds(ma
         path.append(x[:, 0].mean())
     assert np.abs((x - start)[:, [0, 2]]).max() < slip * 12 * h
     # Half of the full force: 2 s - s^2 = 1/2 for the share s of the slip speed.
-    assert (path[-1] - path[-2]) / h == pytest.approx(slip * (1.0 - np.sqrt(0.5)), rel=0.03)
+    creep = off((path[-1] - path[-2]) / h, slip * (1.0 - np.sqrt(0.5)))
+    assert within("friction, creep below the limit", creep, 0.03)
 
 
 def test_above_the_limit_it_slips_until_the_pull_is_down_to_friction(make_solver) -> None:
@@ -132,7 +136,8 @@ def test_above_the_limit_it_slips_until_the_pull_is_down_to_friction(make_solver
     away = 2.0 * MU * normal / pull
     x, report = solver.step(start, 0 * start, 100.0, solver.body.topology.rest + np.array([away, 0.0, 0.0]), start)
     assert report.converged
-    assert (x - start)[:, 0].mean() == pytest.approx(away - MU * normal / pull, rel=1e-4)
+    slipped = off((x - start)[:, 0].mean(), away - MU * normal / pull)
+    assert within("friction, slip above the limit", slipped, 1e-4)
 
 
 FRAMES, JOINTS = 10, 2
@@ -204,22 +209,23 @@ def test_adjoint(substeps: int) -> None:
     found = gradients(substeps=substeps)
     assert not found.cut and not found.indefinite
 
-    def measure(name: str, step: float) -> float:
-        return slope(name, step, substeps=substeps)
+    def agrees(value: float, name: str, step: float) -> bool:
+        error = off(value, slope(name, step, substeps=substeps))
+        return within(f"friction, adjoint by {name}, {substeps} substeps", error, 1e-5)
 
-    assert found.log_youngs_modulus.sum() == pytest.approx(measure("stiffer", 1e-3), rel=1e-5)
-    assert (found.velocity * PUSH).sum() == pytest.approx(measure("kick", 1e-3), rel=1e-5)
+    assert agrees(found.log_youngs_modulus.sum(), "stiffer", 1e-3)
+    assert agrees((found.velocity * PUSH).sum(), "kick", 1e-3)
     if substeps == 1:
-        assert found.log_density == pytest.approx(measure("denser", 1e-3), rel=1e-5)
-        assert (found.start * PUSH).sum() == pytest.approx(measure("push", 1e-4), rel=1e-5)
+        assert agrees(found.log_density, "denser", 1e-3)
+        assert agrees((found.start * PUSH).sum(), "push", 1e-4)
 
 
 def test_float32_agrees_with_float64() -> None:
     single, exact = run(precision="float32"), run()
-    assert np.abs(single[1] - exact[1]).max() < 1e-5  # metres, of a bar of one metre
+    assert within("friction, float32 against float64 [m of 1 m]", np.abs(single[1] - exact[1]).max(), 1e-5)
     weight = np.cos(3.0 * exact[1]) * WEIGHT
     found, wanted = (backward(simulation, weight).log_youngs_modulus.sum() for simulation in (single[0], exact[0]))
-    assert found == pytest.approx(wanted, rel=1e-3)
+    assert within("friction, adjoint in float32 against float64", off(found, wanted), 1e-3)
 
 
 def test_the_setting_holds_the_feet_of_a_body_on_the_floor() -> None:

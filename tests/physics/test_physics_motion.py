@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from support.proofs import off, within
 
 from studio_pipeline.geometry.rotations import axis_angle_to_matrix
 from studio_pipeline.physics.body import Material
@@ -15,13 +16,14 @@ H = 1.0 / 24.0
 def test_free_fall_is_the_one_of_backward_euler(make_solver) -> None:
     rest, tets = box((2, 2, 2), (0.3, 0.3, 0.3))
     solver = make_solver(rest, tets, gravity=9.81)
-    x, v = rest.copy(), np.zeros_like(rest)
+    x, v, worst = rest.copy(), np.zeros_like(rest), 0.0
     for n in range(1, 13):
         y, report = solver.step(x, v, H, x, x)
         x, v = y, (y - x) / H
         assert report.converged
         expected = rest - [0.0, 9.81 * H**2 * n * (n + 1) / 2.0, 0.0]
-        np.testing.assert_allclose(x, expected, atol=1e-11)
+        worst = max(worst, np.abs(x - expected).max())
+    assert within("free fall [m]", worst, 1e-11)
 
 
 def test_momentum_is_kept_to_round_off_while_a_body_rings(make_solver) -> None:
@@ -30,12 +32,13 @@ def test_momentum_is_kept_to_round_off_while_a_body_rings(make_solver) -> None:
     rng = np.random.default_rng(0)
     x, v = rest * [1.2, 0.9, 1.0], 0.3 * rng.normal(size=rest.shape)
     mass = solver.body.mass_np[:, None]
-    start = (mass * v).sum(0)
+    start, worst = (mass * v).sum(0), 0.0
     for _ in range(12):
         y, report = solver.step(x, v, H, x, x)
         x, v = y, (y - x) / H
         assert report.converged
-        assert np.abs((mass * v).sum(0) - start).max() < 1e-9 * (mass * np.abs(v)).sum()
+        worst = max(worst, np.abs((mass * v).sum(0) - start).max() / (mass * np.abs(v)).sum())
+    assert within("momentum of a ringing free body", worst, 1e-9)
 
 
 def test_every_step_loses_energy_when_nothing_drives_it(make_solver) -> None:
@@ -78,7 +81,7 @@ def test_a_hanging_bar_stretches_as_elasticity_says(make_solver) -> None:
     x, report = solver.step(rest, 0 * rest, 1e3, rest, rest)
     assert report.converged
     sunk = -(x - rest)[rest[:, 1] == 0.0, 1].mean()
-    assert sunk == pytest.approx(1000.0 * 9.81 / (2.0 * 1e7), rel=0.01)
+    assert within("bar that hangs under its weight", off(sunk, 1000.0 * 9.81 / (2.0 * 1e7)), 0.01)
 
 
 def test_steps_never_invert_whatever_pulls(make_solver) -> None:
@@ -101,7 +104,7 @@ def test_flesh_that_takes_on_the_skinned_shape_lies_where_skinning_has_it(make_s
     turn = axis_angle_to_matrix(np.array([0.3, -0.8, 0.4]))
     target = vertices @ (turn @ np.diag([1.3, 0.9, 0.8])).T + [0.2, 0.1, 0.0]  # within what rest shapes take on
     tolerance = 1e-5 if precision == "float32" else 1e-10
-    for share, off in ((0.0, 0.02), (1.0, 0.0)):
+    for share, least in ((0.0, 0.02), (1.0, 0.0)):
         solver = make_solver(
             vertices,
             tets,
@@ -113,7 +116,7 @@ def test_flesh_that_takes_on_the_skinned_shape_lies_where_skinning_has_it(make_s
         found, report = solver.step(vertices, 0.0 * vertices, 1e4, target, target)
         assert report.converged
         gap = np.abs(found - target).max()
-        assert gap > off if off else gap < max(20.0 * tolerance, 1e-6)
+        assert gap > least if least else gap < max(20.0 * tolerance, 1e-6)
 
 
 def test_volume_that_skinning_loses_comes_back(make_solver) -> None:
