@@ -256,6 +256,18 @@ def test_every_mesh_gets_a_usable_rig(name: str) -> None:
     assert np.abs(posed - mesh.vertices).max() < 1e-5 * max(1.0, np.abs(mesh.vertices).max())
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["dust", "line", "one triangle", "soup"])
+def test_the_default_takes_every_mesh_too(name: str) -> None:
+    from studio_pipeline.stages.rig import STAGE, auto
+
+    assert STAGE.default == "auto"
+    mesh = hostile()[name]
+    rig, *_ = auto.build_rig(mesh.vertices, mesh.faces)
+    failed = [v for v in check_rig(character_of(mesh), rig) if not v.passed and v.blocking]
+    assert rig.joint_count >= 2 and not failed, failed
+
+
 def test_a_point_is_refused() -> None:
     with pytest.raises(InputError, match="no extent"):
         build_rig(np.zeros((3, 3)), np.array([[0, 1, 2]]))

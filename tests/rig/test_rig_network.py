@@ -62,6 +62,20 @@ def test_the_same_seed_gives_the_same_rig_and_the_unit_changes_nothing(body, wei
     np.testing.assert_allclose(scaled.heads / 128.0, one.heads, atol=1e-6)
 
 
+def test_the_number_of_threads_changes_nothing(body, weights):
+    before = torch.get_num_threads()
+    found = []
+    try:
+        for count in (1, 3):
+            torch.set_num_threads(count)
+            found.append(made(body, weights)[0])
+            assert torch.get_num_threads() == count
+    finally:
+        torch.set_num_threads(before)
+    assert np.array_equal(found[0].rest_world, found[1].rest_world)
+    assert np.array_equal(found[0].weights, found[1].weights)
+
+
 def test_weights_of_a_skeleton_that_is_given_follow_it(body, weights):
     heads, tails = np.array([[0.0, 0, -0.4], [0.0, 0, 0.5]]), np.array([[0.0, 0, 0.5], [0.0, 0, 1.2]])
     parents = np.array([-1, 0])

@@ -55,7 +55,7 @@ STAGE = Stage(
             distributions=("numpy", "scipy", "libigl", "trimesh", "opencv-python-headless", "warp-lang"),
         ),
     },
-    default="geometric",
+    default="auto",
     checks=(
         "weights_sum_to_one",
         "joints_inside",

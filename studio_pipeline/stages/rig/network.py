@@ -153,6 +153,7 @@ def skin(
     from studio_pipeline.models.rig.clouds import cloud_of
     from studio_pipeline.models.rig.skin import load_skin_net
     from studio_pipeline.models.rig.skinning import network_weights
+    from studio_pipeline.models.threads import one_thread
 
     settings = settings or NetworkSettings()
     if settings.skin == "heat":
@@ -162,29 +163,25 @@ def skin(
     normals = vertex_normals(welded, twin.ravel()[faces])
     ends = cloud.from_mesh(heads), cloud.from_mesh(tails)
     net = _network(load_skin_net, weights_files(settings)[1])
-    return keep_largest(
-        network_weights(net, cloud, *ends, cloud.from_mesh(welded), normals)[twin.ravel()], least=_LEAST
-    )
+    with one_thread():
+        weights = network_weights(net, cloud, *ends, cloud.from_mesh(welded), normals)
+    return keep_largest(weights[twin.ravel()], least=_LEAST)
 
 
 def _drawn(cloud: Cloud, settings: NetworkSettings, seed: int) -> list[Candidate]:
     """Skeletons of the cloud and of its mirror image, the latter mirrored back."""
     from studio_pipeline.models.rig.sampling import draw_skeletons
     from studio_pipeline.models.rig.skeleton import load_skeleton_net
+    from studio_pipeline.models.threads import one_thread
 
     net = _network(load_skeleton_net, weights_files(settings)[0])
     plan = _plan(settings, net.config.plans)
     flips = (False, True)[: settings.candidates]
     views = [cloud.mirrored() if flip else cloud for flip in flips]
     warmth = (0.0, *([_WARMTH] * (-(-settings.candidates // len(flips)) - 1)))
-    drawn = draw_skeletons(
-        net,
-        [(view.points, view.normals) for view in views],
-        temperatures=warmth,
-        seed=seed,
-        plan=plan,
-        most=settings.max_joints,
-    )
+    clouds = [(view.points, view.normals) for view in views]
+    with one_thread():
+        drawn = draw_skeletons(net, clouds, temperatures=warmth, seed=seed, plan=plan, most=settings.max_joints)
     candidates = [
         Candidate(
             joints=one.skeleton.joints * np.array([-1.0 if flip else 1.0, 1.0, 1.0]),
