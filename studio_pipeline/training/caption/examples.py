@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from studio_pipeline.caption.evidence import gather
 from studio_pipeline.caption.looking import look
 from studio_pipeline.schema.arrays import load_arrays, save_arrays
 from studio_pipeline.schema.clip import Clip
+from studio_pipeline.schema.errors import one_line
 from studio_pipeline.schema.taxonomy import load_taxonomy
 from studio_pipeline.store.codehash import code_digest
 from studio_pipeline.training.caption.drawing import Case
@@ -125,9 +127,13 @@ def _film(path: Path, cases: Sequence[Case], drawable: Mapping[str, tuple[str, .
     taxonomy = load_taxonomy()
     arrays: dict[str, np.ndarray] = {}
     told = []
-    for k, case in enumerate(cases):
-        filmed = film(case, taxonomy, drawable)
-        alpha = filmed.clip.alpha
+    for case in cases:
+        try:
+            filmed = film(case, taxonomy, drawable)
+        except Exception as error:  # one clip that previz can't draw doesn't end hours of filming
+            sys.stderr.write(f"left out {case}: {type(error).__name__}: {one_line(error)}\n")
+            continue
+        k, alpha = len(told), filmed.clip.alpha
         arrays[f"frames{k}"] = filmed.clip.frames
         arrays[f"alpha{k}"] = np.full(filmed.clip.frames.shape[:3], 255, np.uint8) if alpha is None else alpha
         told.append({"truth": filmed.truth, "seed": case.seed, "fps": case.fps})
