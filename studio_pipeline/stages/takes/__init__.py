@@ -8,7 +8,8 @@ see pixels.
 
 Figures: ``takes``, ``frames``, ``motion_energy`` (largest share of the subject that differs from index 0),
 ``still_run`` (longest run of equal frames), ``bad_frames`` (black, blown out, empty), ``area_min`` (of index 0's),
-``obeyed``, ``not_obeyed``, ``in_frame`` (share of vertices), ``played`` (procedural, or a motion of the library), ``scaled`` (plate only).
+``obeyed``, ``not_obeyed``, ``in_frame`` (share of vertices), ``played`` (procedural, or a motion of the library) of a
+previz, ``scaled`` of a plate.
 Verdicts: ``not_collapsed`` (blocking), ``not_frozen`` (blocking when the directives ask for movement).
 """
 
