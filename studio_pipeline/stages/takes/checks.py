@@ -22,7 +22,9 @@ _FLAT = 1.5  # 8-bit levels, standard deviation of an empty picture
 def judge(clip: Clip, directives: Directives) -> tuple[dict[str, float | int | str | bool], tuple[Verdict, ...]]:
     """Figures and verdicts of a clip; whether it had to move is said by the directives."""
     area, shares = _subject(clip)
-    bad = _bad_frames(clip.frames) | (shares < _LEAST_AREA)
+    # Nobody looks for the character in what it sees itself.
+    lost = (shares < _LEAST_AREA) & (directives.get("camera.angle") != "subjective")
+    bad = _bad_frames(clip.frames) | lost
     moved, still = _movement(clip.frames, area)
     allowed = max(1, clip.frame_count // 20)
     performance = directives.get("motion.performance") or "idle"

@@ -97,7 +97,7 @@ def _flash(scene: Scene, frame: int, picture: np.ndarray) -> None:
         if since >= 0.0 and frame > 0:
             share = max(share, 0.9 * float(np.exp(-since / 0.07)))
     if share > 0.02:
-        picture += np.float32(min(share * (0.6 + 0.4 * scene.strength), 0.94)) * (1.0 - picture)
+        picture += np.float32(min(share * (0.6 + 0.4 * scene.strength), 0.88)) * (1.0 - picture)
 
 
 def _wave(scene: Scene, frame: int, picture: np.ndarray, *, ground: bool) -> None:
