@@ -68,7 +68,7 @@ def _clip_vision(*, projected: bool = False) -> tuple[Any, Any]:
 
 
 def save_wan(folder: Path, *, expand: bool = False, two: bool = False) -> Path:
-    """Wan 2.1 image-to-video; ``expand``: Wan 2.2 TI2V 5B; ``two``: Wan 2.2 A14B, with a second network for low noise."""
+    """Wan 2.1 image-to-video; ``expand``: Wan 2.2 TI2V 5B; ``two``: Wan 2.2 A14B, a second network for low noise."""
     import torch
     from diffusers import FlowMatchEulerDiscreteScheduler, WanImageToVideoPipeline, WanTransformer3DModel
 
