@@ -33,6 +33,7 @@ SIGNALS = (
 MEASURES = (
     "camera_shift_x_widths_per_s", "camera_shift_y_widths_per_s", "camera_zoom_log_per_s", "camera_roll_deg_per_s",
     "camera_unrest_widths", "camera_known_share", "camera_turns", "camera_straight", "camera_peak_widths",
+    "camera_burst",
     "subject_shift_x_widths", "subject_shift_y_widths", "subject_zoom_log", "subject_height_share",
     "subject_width_share", "subject_area_share", "subject_height_change_share", "subject_x_share", "subject_y_share",
     "subject_cut_left_share", "subject_cut_top_share", "subject_cut_right_share", "subject_cut_bottom_share",

@@ -10,14 +10,14 @@ from studio_pipeline.caption.subject import Subject
 __all__ = ["framing"]
 
 _FIELD = "camera.framing"
-_WHOLE = (("extreme_long", 0.0), ("long", 0.27), ("full", 0.52))
-"""Least height of a subject that is wholly in the picture, share of the picture's."""
+_WHOLE = (("extreme_long", 0.0), ("long", 0.28), ("full", 0.5))
+"""Least extent of a subject that is wholly in the picture, share of the picture's tighter side."""
 _CUT = (("medium", 0.0), ("bust", 0.36), ("close_up", 0.5), ("extreme_close_up", 0.72))
 """Least share of the picture that a subject takes that the border cuts off."""
 
 
-def framing(subject: Subject) -> Reading:
-    """The shot size; the usual frame's where it changes. Abstains without a subject."""
+def framing(subject: Subject, size: tuple[int, int]) -> Reading:
+    """The shot size; the usual frame's where it changes. Abstains without a subject. ``size``: width and height."""
     boxes = subject.boxes[np.isfinite(subject.boxes[:, 0])]
     if not subject.trust or not len(boxes):
         return Reading(looked_at=(_FIELD,))
@@ -25,7 +25,8 @@ def framing(subject: Subject) -> Reading:
     height, area = float(np.median(heights)), float(np.median(subject.areas))
     touches = [float((boxes[:, i] < 0.01).mean() if i < 2 else (boxes[:, i] > 0.99).mean()) for i in range(4)]
     cut = touches[3] > 0.5 or sum(share > 0.5 for share in touches) >= 2 or height > 0.97
-    scale, amount = (_CUT, area) if cut else (_WHOLE, height)
+    extent = max(height * size[1], float(np.median(widths)) * size[0]) / min(size)
+    scale, amount = (_CUT, area) if cut else (_WHOLE, extent)
     index = max(i for i, (_, least) in enumerate(scale) if amount >= least)
     gaps = [abs(amount - least) for _, least in scale[1:]]
     confidence = (0.5 + 0.5 * min(1.0, min(gaps) / 0.1)) * (0.5 + 0.5 * subject.trust)

@@ -62,7 +62,7 @@ def look(frames: np.ndarray, fps: Fraction | float, *, alpha: np.ndarray | None 
     speeds = subject_flow(footage, motion, subject)
     changes = drawing_changes(footage, motion, subject)
     readings = (
-        camera_move(footage, camera_path(footage, motion, subject)), framing(subject),
+        camera_move(footage, camera_path(footage, motion, subject)), framing(subject, footage.size),
         energy(footage, subject, speeds), rhythm(changes, footage.fps), flashes(light), transition(light),
         streaks(pictures), palette(pictures), hour(pictures), outline(pictures), shading(pictures),
         halftone(pictures), grain(footage, pictures),

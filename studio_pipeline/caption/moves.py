@@ -19,7 +19,7 @@ __all__ = ["Path", "camera_move", "camera_path"]
 
 _FIELD = "camera.move"
 _LEVER = 0.3  # mean distance of the picture's points from its centre, in widths: turns growth and roll into shifts
-_STILL = 0.012  # widths: a camera whose picture moved less in all stood still
+_STILL = 0.018  # widths: a camera whose picture moved less in all stood still
 _SLOW = 0.01  # widths a second: over a long clip errors add up to as much
 _WHIP = 0.075  # widths a frame
 
@@ -37,6 +37,7 @@ class Path:
     unrest: float  # widths, rms of the shift about a smooth path
     turns: float  # 0..1, how often a frame goes back on the frame before, along the unrest
     peak: float  # widths a frame, the fastest
+    burst: float  # 0..1, share of the way that the fastest quarter second makes
     still: float  # share of pairs where nothing outside the subject changed
     subject_shift: tuple[float, float]  # widths, of the subject in all; NaN where it isn't known
     subject_scale: float  # natural logarithm, of the subject in all; NaN where it isn't known
@@ -48,7 +49,7 @@ def camera_path(footage: Footage, motion: GlobalMotion, subject: Subject) -> Pat
     if not known.any():
         return Path(
             seconds=seconds, known=0.0, shift=(0.0, 0.0), scale=0.0, roll=0.0, straight=0.0, unrest=0.0, turns=0.0,
-            peak=0.0,
+            peak=0.0, burst=0.0,
             still=float(motion.still.mean()) if len(known) else 1.0, subject_shift=(np.nan, np.nan),
             subject_scale=np.nan,
         )  # fmt: skip
@@ -65,7 +66,8 @@ def camera_path(footage: Footage, motion: GlobalMotion, subject: Subject) -> Pat
         scale=float(scale.sum()),
         roll=float(roll.sum()), straight=net / max(float(lengths.sum()), 1e-9),
         unrest=float(np.sqrt((rest**2).sum(1).mean())), turns=_turns(np.diff(rest, axis=0)),
-        peak=float(lengths.max()), still=float(motion.still.mean()), subject_shift=moved, subject_scale=grown,
+        peak=float(lengths.max()), burst=_burst(lengths, footage.fps), still=float(motion.still.mean()),
+        subject_shift=moved, subject_scale=grown,
     )  # fmt: skip
 
 
@@ -74,6 +76,11 @@ def _smooth(way: np.ndarray) -> np.ndarray:
     time = np.linspace(-1.0, 1.0, len(way))
     terms = np.stack([time**k for k in range(min(4, len(way)))], axis=-1)
     return terms @ np.linalg.lstsq(terms, way, rcond=None)[0]
+
+
+def _burst(lengths: np.ndarray, fps: float) -> float:
+    count = min(len(lengths), max(1, round(fps / 4.0)))
+    return float(np.convolve(lengths, np.ones(count), "valid").max() / max(float(lengths.sum()), 1e-9))
 
 
 def _turns(steps: np.ndarray) -> float:
@@ -114,6 +121,7 @@ def camera_move(footage: Footage, path: Path) -> Reading:
         "camera_turns": round(path.turns, 4),
         "camera_straight": round(path.straight, 4),
         "camera_peak_widths": round(path.peak, 5),
+        "camera_burst": round(path.burst, 4),
     }
     if np.isfinite(path.subject_scale):
         measures |= {
@@ -130,7 +138,7 @@ def camera_move(footage: Footage, path: Path) -> Reading:
 
 def _decide(path: Path) -> tuple[str, float]:
     if path.known < 0.4:
-        return ("fix", 0.6) if path.still > 0.8 else ("", 0.0)
+        return ("fix", 0.6) if path.still > 0.6 else ("", 0.0)
     across, down = path.shift
     ways = {
         "across": abs(across), "down": abs(down), "scale": _LEVER * abs(path.scale), "roll": _LEVER * abs(path.roll),
@@ -144,7 +152,7 @@ def _decide(path: Path) -> tuple[str, float]:
     if size < still:
         return "fix", 1.0 - 0.5 * size / still
     confidence = (0.5 + 0.5 * sure(size, _STILL, 3.0 * _STILL)) * (1.0 - 0.5 * second / size)
-    if path.peak > _WHIP and most in ("across", "down"):
+    if path.peak > _WHIP and path.burst > 0.45 and most in ("across", "down"):
         return "whip_pan", confidence
     if most == "roll":
         return "roll", confidence

@@ -48,27 +48,25 @@ def _numbers(lab: np.ndarray) -> dict[str, float]:
 def _scores(n: dict[str, float]) -> dict[str, float]:
     """Confidence of every palette; 0 where its conditions aren't met."""
     light, chroma, high = n["lightness_mean_lab"], n["chroma_mean_lab"], n["chroma_p95_lab"]
-    hue, agree = n["hue_mean_deg"], n["hue_agreement"]
-    if high < 9.0:
-        return {"monochrome": min(1.0, 0.55 + (9.0 - high) / 12.0)}
-    if agree > 0.96 and 45.0 < hue < 100.0 and 8.0 < high < 45.0:
-        return {"sepia": min(1.0, 0.6 + (agree - 0.96) * 10.0)}
-    if agree > 0.985 and n["coloured_share"] > 0.5:
-        return {"monochrome": 0.6}
-    if n["lightness_p10_lab"] < 22.0 and light < 45.0 and high > 48.0:
-        return {"neon": min(1.0, 0.5 + (high - 48.0) / 60.0)}
-    if agree > 0.6 and chroma > 9.0:
+    hue, agree, deep = n["hue_mean_deg"], n["hue_agreement"], n["lightness_p10_lab"]
+    if high < 3.0:
+        return {"monochrome": 0.95}
+    if agree > 0.985 and 55.0 < hue < 95.0 and n["coloured_share"] > 0.9 and 9.0 < chroma < 30.0:
+        return {"sepia": 0.75}
+    if light < 40.0 and deep < 22.0 and high > 42.0:
+        return {"neon": min(1.0, 0.6 + (high - 42.0) / 80.0)}
+    if agree > 0.88 and n["coloured_share"] > 0.6 and chroma > 11.0:
         if -30.0 < hue < 100.0:
-            return {"warm": min(0.95, 0.35 + 0.5 * agree)}
+            return {"warm": 0.6}
         if abs(hue) > 130.0 or -140.0 < hue < -50.0:
-            return {"cool": min(0.95, 0.35 + 0.5 * agree)}
-    if high > 62.0:
-        return {"vivid": min(0.95, 0.5 + (high - 62.0) / 60.0)}
-    if n["lightness_p10_lab"] > 62.0 and high < 40.0:
-        return {"pastel": min(0.95, 0.5 + (n["lightness_p10_lab"] - 62.0) / 30.0)}
-    if high < 26.0:
-        return {"muted": min(0.95, 0.5 + (26.0 - high) / 20.0)}
-    return {"natural": 0.55}
+            return {"cool": 0.6}
+    if high > 70.0:
+        return {"vivid": min(0.95, 0.5 + (high - 70.0) / 60.0)}
+    if deep > 70.0 and light > 85.0 and 12.0 < high < 40.0:
+        return {"pastel": min(0.95, 0.5 + (light - 85.0) / 20.0)}
+    if light < 72.0 and high < 22.0:
+        return {"muted": min(0.95, 0.5 + (22.0 - high) / 20.0)}
+    return {"natural": 0.6}
 
 
 def hour(pictures: Sequence[Still]) -> Reading:

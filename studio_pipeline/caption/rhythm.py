@@ -18,6 +18,7 @@ __all__ = ["drawing_changes", "rhythm"]
 _FIELD = "motion.timing"
 _NAMES = {1: "ones", 2: "twos", 3: "threes", 4: "fours"}
 _NOISE = 1.2  # grey levels: what a codec changes in a held drawing, rms
+_FITS = 0.42  # of the change between holds: less within them is none
 _HELD = 0.3  # of a usual change: less is none
 
 
@@ -84,10 +85,10 @@ def rhythm(changes: np.ndarray, fps: float) -> Reading:
         measures[f"held_on_{_NAMES[n]}_ratio"] = round(score, 4)
     if usual < _NOISE:
         return Reading(looked_at=(_FIELD,), measures=measures)
-    fits = [n for n in (4, 3, 2) if scores[n] < 0.3]
+    fits = [n for n in (4, 3, 2) if scores[n] < _FITS]
     best = fits[0] if fits else 1
     seen = sure(float((~held).sum()), 0.0, 4.0)
-    clear = sure(scores[best], 0.4, 0.1) if best > 1 else sure(min(scores.values()), 0.25, 0.5)
+    clear = sure(scores[best], 0.55, 0.1) if best > 1 else sure(min(scores.values()), 0.35, 0.65)
     confidence = (0.4 + 0.6 * clear) * (0.5 + 0.5 * seen)
     return Reading(looked_at=(_FIELD,), values={_FIELD: {_NAMES[best]: confidence}}, measures=measures)
 
@@ -102,6 +103,6 @@ def _periodic(changes: np.ndarray, n: int) -> float:
     for phase in range(n):
         places = [lifted[(phase + k) % n :: n] for k in range(n)]
         if all(len(place) for place in places):
-            means = [float(place.mean()) for place in places]
-            ratios.append(max(means[1:]) / max(means[0], 0.3))
+            high = [float(np.percentile(place, 75)) for place in places]  # an effect that flashes by is no drawing
+            ratios.append(max(high[1:]) / max(float(np.median(places[0])), 0.3))
     return min(ratios, default=1.0)

@@ -13,7 +13,7 @@ __all__ = ["shading"]
 
 _FIELD = "style.shading"
 _EDGE = 7.0  # Lab lightness a pixel: more is an edge
-_LEAST = 400  # px of the subject
+_LEAST = 150  # px of the subject
 
 
 def shading(pictures: Sequence[Still]) -> Reading:

@@ -38,6 +38,7 @@ def evaluate_caption(
     alpha: Annotated[
         bool, typer.Option("--alpha/--pixels", help="Whether the clips' own alpha may be looked at.")
     ] = True,
+    height: Annotated[int, typer.Option("--height", min=48, max=512, help="Of the clips [px], even.")] = 72,
     seed: Annotated[int, typer.Option("--seed", help="Draws cases.")] = _SEED,
     out: Annotated[Path, typer.Option("--out", help="Where results go.")] = Path("out/evaluate_caption"),
     json_file: Annotated[
@@ -54,7 +55,7 @@ def evaluate_caption(
     folder, taxonomy = data_folder(data), load_taxonomy()
     used = None if alone else weights or _shipped_weights()
     drawable = what_previz_draws(taxonomy)
-    works = _works(clips, folder, drawable, taxonomy, seed=seed, alpha=alpha, out=out)
+    works = _works(clips, folder, drawable, taxonomy, seed=seed, height=height, alpha=alpha, out=out)
     reader = load_reader(used) if used else None
     rows = evaluate(works, reader, jobs=jobs, tell=_Progress(len(works)).tell)
     read = [row for row in rows if "said" in row]
@@ -64,7 +65,13 @@ def evaluate_caption(
     broken = [f"{row['name']}: {row['error']}" for row in rows if "error" in row]
     text += "".join(f"\n\nFAILED: {line}" for line in broken)
     typer.echo(text)
-    settings = {"clips": clips, "seed": seed, "alpha": alpha, "weights": str(used.name) if used else None}
+    settings = {
+        "clips": clips,
+        "height": height,
+        "seed": seed,
+        "alpha": alpha,
+        "weights": str(used.name) if used else None,
+    }
     write_results({"settings": settings, **found, "rows": rows}, text, out, json_file)
     if broken:
         raise typer.Exit(1)
@@ -83,7 +90,7 @@ def _shipped_weights() -> Path:
 
 def _works(
     clips: int, folder: Path | None, drawable: Mapping[str, tuple[str, ...]], taxonomy: Taxonomy,
-    *, seed: int, alpha: bool, out: Path,
+    *, seed: int, height: int, alpha: bool, out: Path,
 ) -> list[Work]:  # fmt: skip
     from studio_pipeline.evaluation.caption import Work
     from studio_pipeline.training.caption.cast import cast_names
@@ -97,7 +104,7 @@ def _works(
             name=f"{index:05d}", actor=Path(case.actor).stem, identity=repr((case, sorted(drawable.items()))),
             film=partial(film, case, taxonomy, dict(drawable)), alpha=alpha, out=out,
         )
-        for index, case in enumerate(draw_cases(clips, actors, drawable, taxonomy, seed=seed))
+        for index, case in enumerate(draw_cases(clips, actors, drawable, taxonomy, seed=seed, height=height))
     ]  # fmt: skip
 
 

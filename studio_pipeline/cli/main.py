@@ -14,6 +14,7 @@ from studio_pipeline import __version__
 from studio_pipeline.cli.caption import caption
 from studio_pipeline.cli.evaluate import evaluate_app
 from studio_pipeline.cli.evaluate_caption import evaluate_caption
+from studio_pipeline.cli.evaluate_judge import evaluate_judge
 from studio_pipeline.cli.evaluate_refine import evaluate_refine
 from studio_pipeline.cli.evaluate_rig import evaluate_rig
 from studio_pipeline.cli.override import override, unpin
@@ -22,6 +23,7 @@ from studio_pipeline.cli.rig import rig
 from studio_pipeline.cli.takes import select, takes
 from studio_pipeline.cli.taxonomy import taxonomy_app
 from studio_pipeline.cli.train import train_app
+from studio_pipeline.cli.train_judge import train_judge
 from studio_pipeline.line.threads import fix_threads
 from studio_pipeline.schema.errors import StudioError, one_line
 
@@ -38,6 +40,8 @@ app = typer.Typer(
 evaluate_app.command("rig")(evaluate_rig)
 evaluate_app.command("refine")(evaluate_refine)
 evaluate_app.command("caption")(evaluate_caption)
+evaluate_app.command("judge")(evaluate_judge)
+train_app.command("judge")(train_judge)
 app.add_typer(evaluate_app)
 app.add_typer(train_app)
 app.add_typer(taxonomy_app)

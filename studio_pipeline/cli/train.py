@@ -69,6 +69,7 @@ def rig(
 def caption(
     out: Annotated[Path, typer.Option("--out", help="The training's folder with its clips; goes on if it was begun.")],
     clips: Annotated[int, typer.Option("--clips", min=25, help="Clips to learn from; a fifth more to judge.")] = 1500,
+    height: Annotated[int, typer.Option("--height", min=48, max=512, help="Of the clips [px], even.")] = 72,
     minutes: Annotated[float, typer.Option("--minutes", min=0.02, max=100_000, help="Length of this piece.")] = 10.0,
     device: Annotated[str, typer.Option("--device", help="cpu, cuda or auto.")] = "auto",
     batch: Annotated[int, typer.Option("--batch", min=2, max=1024)] = 32,
@@ -81,10 +82,13 @@ def caption(
     ] = None,
 ) -> None:
     """Train the captioner's network on clips that previz draws, tags known. Clips are filmed once and kept."""
+    from studio_pipeline.schema.errors import InputError
     from studio_pipeline.training.caption.training import CaptionTraining, prepare_clips
     from studio_pipeline.training.loop import Piece
 
-    prepare_clips(out, clips, workers=workers, tell=lambda line: typer.echo(line, err=True))
+    if height % 2:
+        raise InputError(f"{height} is odd", where="--height", do="give an even number of pixels")
+    prepare_clips(out, clips, height=height, workers=workers, tell=lambda line: typer.echo(line, err=True))
     piece = Piece(
         minutes=minutes, batch=batch, rate=rate, warmup=50, workers=workers, cooldown=cooldown, mixed=False, seed=seed,
         device=_device(device), judge_seconds=120.0, report_seconds=30.0,

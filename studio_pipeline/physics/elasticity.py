@@ -118,36 +118,39 @@ def elasticity(name: str) -> SimpleNamespace:
         return real(2.0) * mu * (F - R) + first * cofactor(F)
 
     @func
-    def rotate_pair(S: mat33, V: mat33, p: int, q: int):
-        """One Jacobi rotation that zeroes S[p, q]."""
-        off = S[p, q]
-        if off != real(0.0):
-            theta = (S[q, q] - S[p, p]) / (real(2.0) * off)
+    def rotate_pair(pp: real, qq: real, pq: real, rp: real, rq: real, vp: vec3, vq: vec3):
+        """One Jacobi rotation that zeroes the entry pq: both diagonal entries, those beside it, two columns of V."""
+        if pq != real(0.0):
+            theta = (qq - pp) / (real(2.0) * pq)
             t = real(1.0) / (wp.abs(theta) + wp.sqrt(theta * theta + real(1.0)))
             if theta < real(0.0):
                 t = -t
             c = real(1.0) / wp.sqrt(t * t + real(1.0))
             s = t * c
-            G = wp.identity(n=3, dtype=real)
-            G[p, p] = c
-            G[q, q] = c
-            G[p, q] = s
-            G[q, p] = -s
-            S = wp.transpose(G) * S * G
-            V = V * G
-        return S, V
+            beside, column = rp, vp
+            pp -= t * pq
+            qq += t * pq
+            rp = c * beside - s * rq
+            rq = s * beside + c * rq
+            vp = c * column - s * vq
+            vq = s * column + c * vq
+        return pp, qq, rp, rq, vp, vq
 
     @func
     def eigen(A: mat33):
         """Eigenvalues and eigenvectors (columns, a rotation) of a symmetric matrix by Jacobi's method."""
-        V = wp.identity(n=3, dtype=real)
+        zero, one = real(0.0), real(1.0)
+        a, b, c = A[0, 0], A[1, 1], A[2, 2]
+        d, e, f = A[0, 1], A[0, 2], A[1, 2]
+        v0, v1, v2 = vec3(one, zero, zero), vec3(zero, one, zero), vec3(zero, zero, one)
         scale = wp.ddot(A, A) * real(polar_tolerance) * real(polar_tolerance)
         for _ in range(8):
-            if A[0, 1] * A[0, 1] + A[0, 2] * A[0, 2] + A[1, 2] * A[1, 2] > scale:
-                A, V = rotate_pair(A, V, 0, 1)
-                A, V = rotate_pair(A, V, 0, 2)
-                A, V = rotate_pair(A, V, 1, 2)
-        return wp.get_diag(A), V
+            if d * d + e * e + f * f > scale:
+                a, b, e, f, v0, v1 = rotate_pair(a, b, d, e, f, v0, v1)
+                a, c, d, f, v0, v2 = rotate_pair(a, c, e, zero, f, v0, v2)
+                b, c, d, e, v1, v2 = rotate_pair(b, c, f, d, zero, v1, v2)
+                f = zero
+        return vec3(a, b, c), wp.matrix_from_cols(v0, v1, v2)
 
     @func
     def make_positive(A: mat33):

@@ -15,6 +15,7 @@ __all__ = ["NewtonOptions", "StepReport", "StepSolver"]
 
 NO_GROUND = -1e30
 VOLUME_TOLERANCE = 0.1  # a last step may change no element's volume by more than this part of it
+ENOUGH = 10.0  # times the linear tolerance: the residual with which a step may still count as solved
 SLIP_TOLERANCE = 0.25  # with friction, a last step may be no longer than this part of the way that counts as sticking
 
 
@@ -26,7 +27,9 @@ class NewtonOptions:
     switch: float = 1e-2  # [m], below this full steps use the true Hessian
     max_iterations: int = 40
     max_linear_iterations: int = 400
-    linear_tolerance: float = 0.03  # loosest relative residual of the linear solves
+    linear_tolerance: float = (
+        0.003  # relative residual at which linear solves end: an iteration costs less than a Hessian
+    )
     gravity: float = 0.0  # [m/s^2] downwards
     ground: float | None = None  # height of the ground plane [m]
     pose_share: float = 0.0  # of the target's stretch that is free of stress (see `Body.pose_rest`)
@@ -294,7 +297,7 @@ class StepSolver:
         """Newton direction into the solution, by the projected Hessian where the true one is not positive.
 
         Returns:
-            Slope of the potential along it [J], PCG iterations, whether projected, whether PCG met its tolerance.
+            Slope of the potential along it [J], PCG iterations, whether projected, whether PCG came near its tolerance.
         """
         used = 0
         while True:
@@ -305,7 +308,7 @@ class StepSolver:
             gradient = self.linear.gradient.numpy().astype(np.float64)
             slope = float((gradient * self.linear.solution.numpy()).sum())
             if project or (slope < 0.0 and not report.indefinite):
-                return slope, used, project, report.end <= tolerance**2 * report.start
+                return slope, used, project, report.end <= (ENOUGH * tolerance) ** 2 * report.start
             project = True
 
     def _reach(self) -> tuple[float, float]:

@@ -17,6 +17,7 @@ from studio_pipeline.line.shots import read_shot_lists
 from studio_pipeline.media.video import write_mp4
 from studio_pipeline.schema.directives import Directives, DirectiveValue
 from studio_pipeline.schema.errors import InputError
+from studio_pipeline.schema.taxonomy import load_taxonomy
 from studio_pipeline.stages.base import StageContext
 from studio_pipeline.stages.directives import STAGE, validate_directives
 from studio_pipeline.stages.directives.making import make
@@ -122,7 +123,16 @@ def test_without_its_weights_the_network_is_refused_before_any_work(
 
 
 @pytest.mark.skipif(bool(missing()), reason="the captioner's weights are not in the asset library")
-def test_the_network_reads_beside_the_measures(context, clip: Path) -> None:
+def test_the_network_reads_what_the_taxonomy_says_it_reads() -> None:
+    from studio_pipeline.models.caption import load_reader
+
+    heads = {f"{name}={value}" for name, values, _ in load_reader().net.config["fields"] for value in values}
+    said = {f"{field.field}={tag.value}" for field, tag in load_taxonomy().tags() if tag.measured_by == "network"}
+    assert said <= heads
+
+
+@pytest.mark.skipif(bool(missing()), reason="the captioner's weights are not in the asset library")
+def test_the_network_reads_beside_beside_the_measures(context, clip: Path) -> None:
     given = context(reference=str(clip), directives={"style.palette": "sepia"})
     STAGE.backends["network"].load()(given)
     record = Directives.model_validate(json.loads((given.out / "directives.json").read_text()))

@@ -99,3 +99,16 @@ def test_a_file_that_holds_something_else_is_refused(tmp_path: Path, broken: dic
     write_weights(tmp_path / "b.safetensors", dict(net().named_parameters()), described)
     with pytest.raises(InputError):
         load_reader(tmp_path / "b.safetensors")
+
+
+def test_the_shipped_weights_read_fields_of_the_taxonomy():
+    from studio_pipeline.schema.assets import assets_folder
+    from studio_pipeline.schema.taxonomy import load_taxonomy
+
+    path = assets_folder() / "weights" / "caption" / "caption.safetensors"
+    assert path.stat().st_size < 32e6 and (path.parent / "README.md").is_file()
+    reader, taxonomy = load_reader(), load_taxonomy()
+    for name, values, many in reader.net.config["fields"]:
+        field = taxonomy.field(name)
+        assert field is not None and field.many == many and set(values) <= set(field.values)
+        assert name in reader.readings

@@ -48,7 +48,7 @@ class CaptionNet(nn.Module):
         super().__init__()
         self.config = dict(config)
         width = int(config["width"])
-        self.whole = _pictures((width // 4, width // 2, width, width))
+        self.whole = nn.Sequential(nn.AvgPool2d(2), *_pictures((width // 4, width // 2, width)))
         self.detail = _pictures((width // 4, width // 2, width))
         self.over_time = nn.Sequential(
             nn.Conv1d(2 * width, width, 3, padding=1), nn.GELU(), nn.Conv1d(width, width, 3, padding=1), nn.GELU()

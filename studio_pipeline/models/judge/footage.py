@@ -13,6 +13,7 @@ SIDE = 112
 
 _MARGIN = 0.1  # of the subject's box that is kept around it
 _OTHER = 12.0  # 8-bit levels by which the subject differs from what is behind it
+_STARK = 10.0  # 8-bit levels by which the whole background of a frame differs from the clip's
 _LEAST = 0.004  # of the picture that a subject fills; less is noise
 
 
@@ -22,7 +23,8 @@ class Footage:
 
     frames: np.ndarray  # [T, H, W, 3] uint8 sRGB
     masks: np.ndarray  # the subject. [T, H, W] bool
-    extent: float  # longer side of the subject's box at index 0 [px]
+    extent: float  # longer side of the subject's box at the clip's index 0 [px]
+    told: bool  # whether the subject could be told from what is behind it; if not, everything counts as subject
 
 
 def prepare(frames: np.ndarray, alpha: np.ndarray | None = None) -> Footage:
@@ -39,6 +41,9 @@ def prepare(frames: np.ndarray, alpha: np.ndarray | None = None) -> Footage:
         frames = _resized(frames, shrink)
         alpha = None if alpha is None else _resized(alpha, shrink)
     masks = _masks(frames, alpha)
+    told = not masks.all()
+    kept = ~_stark_frames(frames, masks)
+    frames, masks = frames[kept], masks[kept]
     rows, columns = np.nonzero(masks.any(0)) if masks.any() else np.nonzero(np.ones(frames.shape[1:3], bool))
     pad = round(_MARGIN * max(np.ptp(rows), np.ptp(columns))) + 2
     top, left = max(rows.min() - pad, 0), max(columns.min() - pad, 0)
@@ -55,7 +60,24 @@ def prepare(frames: np.ndarray, alpha: np.ndarray | None = None) -> Footage:
         ]
     ).astype(bool)
     rows, columns = np.nonzero(small[0]) if small[0].any() else np.nonzero(np.ones(size[::-1], bool))
-    return Footage(frames=pictures, masks=small, extent=float(max(np.ptp(rows), np.ptp(columns)) + 1))
+    return Footage(frames=pictures, masks=small, extent=float(max(np.ptp(rows), np.ptp(columns)) + 1), told=told)
+
+
+def _stark_frames(frames: np.ndarray, masks: np.ndarray) -> np.ndarray:
+    """Impact frames and flashes: what is behind the subject differs, all over, from the clip's. [T] bool
+
+    They are left out: whatever they do to the drawing is done on purpose and over in a moment. Never the first frame,
+    and none at all where they would be more than a third of the clip.
+    """
+    outside = ~masks.any(0)
+    if outside.mean() < 0.1:
+        return np.zeros(len(frames), bool)
+    behind = frames[:, outside].astype(np.float32)
+    usual = np.median(behind, axis=0)
+    away = np.median(np.abs(behind - usual).max(-1), axis=1)
+    stark = away > _STARK
+    stark[0] = False
+    return stark if stark.mean() <= 1.0 / 3.0 else np.zeros(len(frames), bool)
 
 
 def _resized(pictures: np.ndarray, factor: float) -> np.ndarray:
@@ -69,14 +91,13 @@ def _masks(frames: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
     """Where the subject is. [T, H, W] bool; everywhere when nothing stands out."""
     if alpha is not None and (alpha < 128).any() and (alpha[0] > 127).any():
         return alpha > 127
-    found = np.stack([smooth_background_mask(frame) for frame in frames])
+    found = _standing_out(frames)
     areas = found.mean((1, 2))
     typical = float(np.median(areas))
     if not _LEAST < typical < 0.9:
         return np.ones(frames.shape[:3], bool)
     # A flash or an impact frame hides the subject or is all subject: its neighbour's place is taken.
-    good = (areas > 0.3 * typical) & (areas < 3.0 * typical)
-    near = np.flatnonzero(good)
+    near = np.flatnonzero((areas > 0.3 * typical) & (areas < 3.0 * typical))
     return np.stack([found[near[np.argmin(np.abs(near - index))]] for index in range(len(frames))])
 
 
@@ -86,23 +107,31 @@ def smooth_background_mask(frame: np.ndarray) -> np.ndarray:
     Args:
         frame: sRGB. [H, W, 3] uint8
     """
+    return _standing_out(frame[None])[0]
+
+
+def _standing_out(frames: np.ndarray) -> np.ndarray:
+    """`smooth_background_mask` of every frame. [T, H, W] bool"""
     import cv2
 
-    height, width = frame.shape[:2]
-    rows, columns = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
+    height, width = frames.shape[1:3]
+    rows, columns = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j].astype(np.float32)
     terms = np.stack([np.ones_like(rows), rows, columns, rows * columns, rows**2, columns**2], -1)
     edge = np.zeros((height, width), bool)
     rim = max(1, round(0.03 * min(height, width)))
     edge[:rim], edge[-rim:], edge[:, :rim], edge[:, -rim:] = True, True, True, True
-    values, keep = frame.astype(np.float64), np.ones(int(edge.sum()), bool)
-    solved, off = np.zeros((6, 3)), np.zeros(len(keep))
-    for _ in range(3):  # once more without the border's own outliers: a subject that is cut off
-        solved = np.linalg.lstsq(terms[edge][keep], values[edge][keep], rcond=None)[0]
-        off = np.abs(values[edge] - terms[edge] @ solved).max(-1)
-        keep = off <= max(_OTHER, 2.0 * float(np.median(off)))
-    away = np.abs(values - terms @ solved).max(-1)
-    mask = (away > max(_OTHER, 3.0 * float(np.median(away[edge])))).astype(np.uint8)
-    square = np.ones((3, 3), np.uint8)
-    mask = cv2.morphologyEx(cv2.morphologyEx(mask, cv2.MORPH_OPEN, square), cv2.MORPH_CLOSE, square, iterations=2)
-    outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    return cv2.drawContours(np.zeros_like(mask), list(outlines), -1, 1, cv2.FILLED).astype(bool)
+    border, square = terms[edge], np.ones((3, 3), np.uint8)
+    masks = np.zeros(frames.shape[:3], bool)
+    for mask, frame in zip(masks, frames, strict=True):
+        values = frame[edge].astype(np.float32)
+        keep, off, solved = np.ones(len(values), bool), np.zeros(len(values)), np.zeros((6, 3), np.float32)
+        for _ in range(3):  # once more without the border's own outliers: a subject that is cut off
+            solved = np.linalg.lstsq(border[keep], values[keep], rcond=None)[0]
+            off = np.abs(values - border @ solved).max(-1)
+            keep = off <= max(_OTHER, 2.0 * float(np.median(off)))
+        away = np.abs(frame - terms @ solved).max(-1)
+        out = (away > max(_OTHER, 3.0 * float(np.median(off)))).astype(np.uint8)
+        out = cv2.morphologyEx(cv2.morphologyEx(out, cv2.MORPH_OPEN, square), cv2.MORPH_CLOSE, square, iterations=2)
+        outlines, _ = cv2.findContours(out, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        mask[...] = cv2.drawContours(np.zeros_like(out), list(outlines), -1, 1, cv2.FILLED) > 0
+    return masks

@@ -88,9 +88,11 @@ def strain(flows: Flows, footage: Footage) -> np.ndarray:
 def novelty(footage: Footage) -> dict[str, list[np.ndarray]]:
     """How far patches of the subject are from any patch seen elsewhere. Lists of T arrays [N_t] float32.
 
+    Each for patches inside the subject (name + ``_in``) and at its rim (``_rim``).
+
     Returns:
         ``first``: of a frame, from the first frame turned by up to 50 degrees;
-        ``others``: of a frame, from all other frames; ``apart``: the same without its two neighbours;
+        ``others``: of a frame, from its two neighbours; ``apart``: from the frames two and three away;
         ``gone``: of the first frame, from a frame; ``come``: of a frame, from the one before; ``lost``: of the frame
         before, from a frame.
     """
@@ -98,39 +100,45 @@ def novelty(footage: Footage) -> dict[str, list[np.ndarray]]:
 
     size = (footage.frames.shape[2] // 2, footage.frames.shape[1] // 2)
     small = [cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in footage.frames]
+    inner = [cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) for mask in footage.masks]
     square = np.ones((3, 3), np.uint8)
-    masks = [
-        cv2.dilate(cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST), square)
-        for mask in footage.masks
-    ]
+    masks = [cv2.dilate(mask, square) for mask in inner]
+    cores = [cv2.erode(mask, square, iterations=2) for mask in inner]
     patches = [_patches(frame, mask) for frame, mask in zip(small, masks, strict=True)]
+    inside = [_sampled(core, mask) for core, mask in zip(cores, masks, strict=True)]
     turned = np.concatenate([_patches(*_turned(small[0], masks[0], turn)) for turn in _TURNS])
-    ends = np.cumsum([0, *(len(rows) for rows in patches)])
-    stacked = np.concatenate(patches)
     count = len(patches)
-    # Least squared distance of every patch of one frame to any of another, both ways, from one table.
-    to = [[np.zeros(0)] * count for _ in range(count)]
-    for index, rows in enumerate(patches):
-        table = _squares(rows, stacked)
-        for other in range(count):
-            to[index][other] = table[:, ends[other] : ends[other + 1]].min(1)
+    norms = [(rows**2).sum(1) for rows in patches]
+    tables: dict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = {}
 
-    def root(squares: np.ndarray) -> np.ndarray:
-        return np.sqrt(np.maximum(squares, 0.0))
+    def between(index: int, other: int) -> np.ndarray:
+        """Distance of every patch of a frame to the nearest of another."""
+        a, b = min(index, other), max(index, other)
+        if (a, b) not in tables:
+            table = _squares(patches[a], norms[a], patches[b], norms[b])
+            tables[a, b] = _root(table.min(1)), _root(table.min(0))
+        return tables[a, b][0 if index <= other else 1]
 
-    def least(index: int, beyond: int) -> np.ndarray:
-        chosen = [to[index][other] for other in range(count) if abs(other - index) > beyond]
-        return root(np.min(chosen, axis=0)) if chosen else np.zeros(1, np.float32)
+    def least(index: int, lags: tuple[int, ...]) -> np.ndarray:
+        near = [between(index, index + lag) for lag in lags if 0 <= index + lag < count]
+        return np.min(near, axis=0) if near else np.zeros(len(patches[index]), np.float32)
 
-    previous = [max(index - 1, 0) for index in range(count)]
-    return {
-        "first": [root(_squares(rows, turned).min(1)) for rows in patches],
-        "others": [least(index, 0) for index in range(count)],
-        "apart": [least(index, 1) for index in range(count)],
-        "gone": [root(to[0][index]) for index in range(count)],
-        "come": [root(to[index][previous[index]]) for index in range(count)],
-        "lost": [root(to[previous[index]][index]) for index in range(count)],
-    }
+    turned_norm = (turned**2).sum(1)
+    found: dict[str, list[np.ndarray]] = {}
+    for index in range(count):
+        previous = max(index - 1, 0)
+        values = {
+            "first": (index, _root(_squares(patches[index], norms[index], turned, turned_norm).min(1))),
+            "others": (index, least(index, (-1, 1))),
+            "apart": (index, least(index, (-3, -2, 2, 3))),
+            "gone": (0, between(0, index)),
+            "come": (index, between(index, previous)),
+            "lost": (previous, between(previous, index)),
+        }
+        for name, (whose, distances) in values.items():
+            found.setdefault(f"{name}_in", []).append(distances[inside[whose]])
+            found.setdefault(f"{name}_rim", []).append(distances[~inside[whose]])
+    return found
 
 
 def _turned(picture: np.ndarray, mask: np.ndarray, degrees: float) -> tuple[np.ndarray, np.ndarray]:
@@ -157,7 +165,16 @@ def _patches(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return windows[rows * _STEP, columns * _STEP].reshape(len(rows), -1)
 
 
-def _squares(query: np.ndarray, bank: np.ndarray) -> np.ndarray:
+def _sampled(core: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Which patches of `_patches` lie in ``core``. [N] bool"""
+    chosen = mask[::_STEP, ::_STEP] > 0
+    return core[::_STEP, ::_STEP][chosen] > 0 if chosen.any() else np.ones(1, bool)
+
+
+def _squares(query: np.ndarray, query_norm: np.ndarray, bank: np.ndarray, bank_norm: np.ndarray) -> np.ndarray:
     """Mean squared differences of patches. [N, M] float32"""
-    sums = (query**2).sum(1)[:, None] + (bank**2).sum(1)[None] - 2.0 * (query @ bank.T)
-    return sums / query.shape[1]
+    return (query_norm[:, None] + bank_norm[None] - 2.0 * (query @ bank.T)) / query.shape[1]
+
+
+def _root(squares: np.ndarray) -> np.ndarray:
+    return np.sqrt(np.maximum(squares, 0.0))

@@ -18,6 +18,7 @@ from studio_pipeline.stages.review.material import Material, StageRecord, stage_
 from studio_pipeline.stages.review.measures import Measures, measure
 from studio_pipeline.stages.review.pictures import contact_sheet, panels, side_by_side, turntable
 from studio_pipeline.stages.review.settings import ReviewSettings
+from studio_pipeline.stages.review.takes import take_rows
 from studio_pipeline.stages.review.template import PAGE
 
 __all__ = ["run"]
@@ -120,6 +121,7 @@ def _values(
         "failed": sum(not gate["passed"] for gate in gates),
         "gates": gates,
         "stages": [_card(record) for record in records],
+        "takes": take_rows(context.inputs),
         "charts": charts(material, measures, _residuals(context.inputs["lifted_motion"])),
         "media": media,
         "version": __version__,

@@ -203,6 +203,29 @@ footer { color: var(--soft); font-size: 12.5px; padding: 32px 0 40px; }
   </section>
   {% for conflict in directives.conflicts %}<p class="hint">Conflict: {{ conflict }}</p>{% endfor %}
 
+  {% if takes.rows %}
+  <h2>Takes</h2>
+  <p class="hint">{{ takes.reason }}</p>
+  <section class="grid" style="align-items:start">
+    {% for row in takes.rows %}
+    <div class="card stage">
+      <div class="top"><h3>Take {{ row.take }} <small>{{ row.backend }}</small></h3>
+        <span>{% if row.followed %}<span class="pill">followed</span> {% endif %}{{ pill(row.passed) }}</span></div>
+      {% if row.picture %}
+      <div class="shots"><img src="{{ row.picture }}" alt="Frames of take {{ row.take }}"></div>
+      {% endif %}
+      <dl><dt>score</dt><dd>{{ "%.3f" | format(row.score) }}</dd>
+        {% for name, value, width in row.heads %}
+        <dt>{{ name }}</dt><dd><span class="meter"><i style="width:{{ width }}%"></i></span>
+          {{ "%.1f" | format(value) }} of 5</dd>
+        {% endfor %}
+        <dt>fidelity</dt><dd>{{ "not read" if row.fidelity is none else "%.2f" | format(row.fidelity) }}</dd></dl>
+      {% for text in row.asked + row.remarks %}<p class="hint" style="padding:0 16px">{{ text }}</p>{% endfor %}
+    </div>
+    {% endfor %}
+  </section>
+  {% endif %}
+
   <h2>Stages</h2>
   <section class="grid" style="align-items:start">
     {% for stage in stages %}

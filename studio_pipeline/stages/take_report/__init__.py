@@ -46,10 +46,10 @@ STAGE = Stage(
         "judge": Backend(
             run="studio_pipeline.stages.take_report.report:run",
             settings=ReportSettings,
-            distributions=("numpy", "scipy", "opencv-python-headless", "warp-lang"),
+            distributions=("numpy", "scipy", "opencv-python-headless", "warp-lang", "torch", "safetensors"),
         )
     },
     default="judge",
     checks=("take_left",),
-    assets=("taxonomy",),
+    assets=("taxonomy", "weights/judge"),
 )

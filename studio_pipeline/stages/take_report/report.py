@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from studio_pipeline.caption import describe
+from studio_pipeline.models.judge.judging import judge_clip, shipped_judge
 from studio_pipeline.schema.arrays import load_json, save_json
 from studio_pipeline.schema.clip import Clip
 from studio_pipeline.schema.directives import Directives
@@ -33,15 +33,20 @@ def run(context: StageContext) -> StageResult:
         raise InputError("there are no takes", where="takes")
     directives = load_directives(context.inputs["directives"])
     character = Character.load(context.inputs["character"])
-    canonical = CameraPath.load(context.inputs["canonical_view"])
+    canonical, taxonomy = CameraPath.load(context.inputs["canonical_view"]), load_taxonomy()
+    net = shipped_judge()
     scores: list[TakeScore] = []
-    first_frames = []
+    shown = []
     for index, made in enumerate(takes):
         context.progress(index / len(takes), f"take {index + 1} of {len(takes)}")
         clip = Clip.load(source / made["folder"])
         camera = _camera(source / made["folder"], canonical)
-        scores.append(_look(index, made, clip, camera, character, directives, settings))
-        first_frames.append(clip.frames)
+        filters = take_filters(clip, camera, character, directives, settings)
+        heads = judge_clip(clip.frames, net, alpha=clip.alpha)
+        caption = describe(clip.frames, clip.fps, alpha=clip.alpha, taxonomy=taxonomy)
+        fields = compare(directives, caption.values, caption.abstained)
+        scores.append(score_take(index, made, filters, heads, fields, caption.model_dump(mode="json"), settings))
+        shown.append(clip.frames)
     order = ranked(scores)
     record = {
         "takes": [score.record() for score in scores],
@@ -50,23 +55,8 @@ def run(context: StageContext) -> StageResult:
         "weights": settings.weights.model_dump(),
     }
     save_json(context.out / "report.json", record)
-    draw_report(context.out / "report.png", [first_frames[i] for i in order], [scores[i] for i in order])
+    draw_report(context.out / "report.png", [shown[i] for i in order], [scores[i] for i in order])
     return _result(scores, order)
-
-
-def _look(
-    index: int,
-    made: dict[str, Any],
-    clip: Clip,
-    camera: CameraPath,
-    character: Character,
-    directives: Directives,
-    settings: ReportSettings,
-) -> TakeScore:
-    filters = take_filters(clip, camera, character, directives, settings)
-    caption = describe(clip.frames, clip.fps, alpha=clip.alpha, taxonomy=load_taxonomy())
-    fields = compare(directives, caption.values, caption.abstained)
-    return score_take(index, made, filters, {}, fields, caption.model_dump(mode="json"), settings)
 
 
 def take_filters(

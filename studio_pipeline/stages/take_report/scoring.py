@@ -42,7 +42,7 @@ def score_take(
     index: int,
     made: Mapping[str, Any],
     filters: Sequence[Filter],
-    heads: Mapping[str, float],
+    heads: Mapping[str, float] | None,
     fields: Sequence[FieldFidelity],
     caption: Mapping[str, Any],
     settings: ReportSettings,
@@ -53,11 +53,15 @@ def score_take(
         index: Of the take.
         made: Its entry in ``takes.json``.
         filters: What the filters say.
-        heads: The judge's scores by head, 1-5.
+        heads: The judge's scores by head, 1-5; None where it doesn't judge.
         fields: What was asked against what is read.
         caption: The captioner's reading, as JSON.
         settings: Bounds and weights.
     """
+    remarks = [f"{one.name}: {one.message}" for one in filters if not one.fails and not one.passed]
+    if heads is None:
+        remarks.append("the judge keeps silent: the subject can't be told from what is behind it")
+    heads = heads or {}
     lowest_head = min(heads, key=lambda name: heads[name], default="")
     lowest = heads[lowest_head] if heads else None
     reasons = [f"{one.name}: {one.message}" for one in filters if one.fails and not one.passed]
@@ -81,7 +85,7 @@ def score_take(
         composite=round(composite(lowest, mean, fidelity, share, settings.weights), 4),
         passed=not reasons,
         reasons=tuple(reasons),
-        remarks=tuple(f"{one.name}: {one.message}" for one in filters if not one.fails and not one.passed),
+        remarks=tuple(remarks),
     )
 
 

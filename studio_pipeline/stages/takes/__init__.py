@@ -10,7 +10,8 @@ see pixels.
 
 Figures: ``takes``, ``frames``, ``motion_energy`` (largest share of the subject that differs from index 0),
 ``still_run`` (longest run of equal frames), ``bad_frames`` (black, blown out, empty), ``area_min`` (of index 0's),
-``obeyed``, ``not_obeyed``, ``in_frame`` (share of vertices, previz only), ``scaled`` (plate only),
+``obeyed``, ``not_obeyed``, ``in_frame`` (share of vertices, previz only),
+``played`` (procedural, or a motion of the library), ``scaled`` (plate only),
 ``model_frames``, ``time_stretch`` (models only), ``prompt_tokens``, ``prompt_limit`` (diffusers only), ``service_s``,
 ``credits``, ``failed`` (takes), ``failure`` (hosted only).
 Verdicts: ``not_collapsed`` (blocking), ``not_frozen`` (blocking when the directives ask for movement).
@@ -35,6 +36,8 @@ class PrevizSettings(Settings):
     """Settings of the procedural animation."""
 
     count: int = Field(default=1, ge=1, le=16)  # takes, from the shot's seed, seed + 1, ...
+    # Walk, run, wave and jump of a body on two legs: procedural, or retargeted from the library's motions.
+    performances: Literal["procedural", "library"] = "procedural"
     supersample: int = Field(default=2, ge=1, le=4)  # samples along a pixel's side
     background: Colour | None = None  # sRGB 0-255; None: a soft backdrop for the hour of the directives
     keep_in_frame: bool = True  # make movements smaller until the character stays in the picture
@@ -62,6 +65,7 @@ STAGE = Stage(
             run="studio_pipeline.stages.takes.previz:run",
             settings=PrevizSettings,
             distributions=("numpy", "scipy", "opencv-python-headless", "warp-lang", "av"),
+            assets=("motions",),
         ),
         "plate": Backend(
             run="studio_pipeline.stages.takes.plate:run",

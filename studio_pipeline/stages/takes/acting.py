@@ -14,8 +14,9 @@ from studio_pipeline.geometry.cameras import project
 from studio_pipeline.geometry.skinning import pose_vertices, skinning_transforms
 from studio_pipeline.schema.directives import Directives
 from studio_pipeline.schema.records import CameraPath, Motion, Rig
+from studio_pipeline.stages.takes.library import library_motion
 from studio_pipeline.stages.takes.performances import perform
-from studio_pipeline.stages.takes.posing import Actor
+from studio_pipeline.stages.takes.posing import Actor, held
 from studio_pipeline.stages.takes.timing import CURVES, drifting, retimed
 
 __all__ = ["ENERGIES", "HOLDS", "MOODS", "PATHS", "Acted", "act"]
@@ -57,6 +58,7 @@ class Acted:
     refused: tuple[str, ...]  # "field=value" of what was asked for and this body cannot do
     in_frame: float  # least share of vertices inside the picture over all frames
     size: float  # by how much movements were made smaller to stay in the picture
+    played: str = "procedural"  # or the library's motion that was retargeted
 
 
 def act(
@@ -70,6 +72,7 @@ def act(
     first_frame: int,
     seed: int,
     keep_in_frame: bool = True,
+    library: bool = False,
 ) -> Acted:
     """Animate a rig as directed.
 
@@ -83,8 +86,11 @@ def act(
         first_frame: Frame number of index 0.
         seed: What chance depends on: which hand, a little of the tempo.
         keep_in_frame: Make movements smaller until the character stays in the picture.
+        library: Play motions of the asset library where there is one and the body can.
     """
     plan = body_plan(rig, vertices)
+    if library and (found := _from_library(rig, plan, vertices, camera, directives, fps, frame_count, first_frame)):
+        return found
     size = 1.0
     followed = directives.get("camera.move") == "follow_pan"
     for _ in range(7):
@@ -95,7 +101,26 @@ def act(
         if not keep_in_frame or inside.min() >= min(1.0, inside[0]) - 1e-9:
             break
         size *= 0.8
-    return Acted(motion, posed, plan, _refused(directives, plan), float(inside.min()), size)
+    return Acted(motion, posed, plan, _refused(directives, plan, rig), float(inside.min()), size)
+
+
+def _from_library(
+    rig: Rig, plan: BodyPlan, vertices: np.ndarray, camera: CameraPath, directives: Directives, fps: Fraction,
+    frame_count: int, first_frame: int,
+) -> Acted | None:  # fmt: skip
+    """The performance retargeted from the library; its own timing and size are kept."""
+    name = directives.get("motion.performance") or "idle"
+    hold = HOLDS[directives.get("motion.timing") or "ones"]
+    options = {"fps": fps, "frame_count": frame_count, "first_frame": first_frame, "hold": hold}
+    motion = library_motion(name, rig, vertices, **options)
+    if motion is None:
+        return None
+    travel = _travel(directives, camera, plan, frame_count, float(fps))[held(frame_count, hold)]
+    motion.translations[:, 0] += (travel @ rig.rest_world[0, :3, :3]).astype(np.float32)
+    posed = pose_vertices(vertices, rig.weights, skinning_transforms(rig, motion))
+    kept = ("subject.mood", "motion.energy", "motion.accent")
+    refused = tuple(f"{v.field}={v.value}" for v in directives.values() if v.field in kept and v.origin != "default")
+    return Acted(motion, posed, plan, refused, float(_inside(camera, posed).min()), 1.0, f"{name}.bvh")
 
 
 def _motion(
@@ -185,7 +210,7 @@ def _inside(camera: CameraPath, posed: np.ndarray) -> np.ndarray:
     return ((x < _MARGIN) & (y < _MARGIN) & (depth > 0.0)).mean(1)
 
 
-def _refused(directives: Directives, plan: BodyPlan) -> tuple[str, ...]:
+def _refused(directives: Directives, plan: BodyPlan, rig: Rig) -> tuple[str, ...]:
     """What this body cannot do though previz can."""
     still = directives.get("motion.performance") == "hold"
     loose = bool(plan.tails or plan.loose or plan.head or plan.arms or plan.wings)
@@ -193,5 +218,6 @@ def _refused(directives: Directives, plan: BodyPlan) -> tuple[str, ...]:
     for item in directives.values():
         if item.field == "motion.accent":
             no = (still and item.value != "moving_hold") or (item.value == "follow_through" and not loose)
+            no |= item.value == "squash_stretch" and rig.joint_count == 1  # one bone has nothing to stretch between
             refused += [f"{item.field}={item.value}"] if no else []
     return tuple(refused)

@@ -35,7 +35,7 @@ STRENGTHS = {"light": 0.6, "medium": 1.0, "heavy": 1.5}
 EFFECTS: dict[str, Mapping[str, Effect]] = {
     "vfx.impact": IMPACT, "vfx.element": ELEMENTS, "vfx.light": LIGHT, "vfx.optical": OPTICAL, "vfx.symbol": SYMBOLS,
     "vfx.particle": PARTICLES, "style.look": MANNERS, "style.shading": SHADING, "style.palette": PALETTE,
-    "style.light": LIGHTING, "lighting.source": LIGHTING, "environment.weather": WEATHER, "camera.focus": FOCUS,
+    "lighting.source": LIGHTING, "environment.weather": WEATHER, "camera.focus": FOCUS,
     "camera.transition": TRANSITIONS, "lighting.temperature": TEMPERATURES, "lighting.change": CHANGES,
     "texture.surface": SURFACES, "texture.finish": FINISHES,
 }  # fmt: skip
@@ -47,7 +47,7 @@ _DRAWN: dict[str, Collection[str]] = {
     "camera.move": MOVES, "camera.framing": FRAMINGS, "camera.angle": ANGLES, "camera.lens": LENSES,
     "camera.focus": ("deep", *FOCUS), "camera.transition": ("cut", *TRANSITIONS),
     "style.look": LOOKS, "style.line": LINES, "style.shading": SHADINGS, "style.palette": ("natural", *PALETTE),
-    "style.light": LIGHTING, "lighting.source": LIGHTING, "environment.place": PLACES, "environment.time": HOURS,
+    "lighting.source": LIGHTING, "environment.place": PLACES, "environment.time": HOURS,
     "environment.weather": WEATHER, "vfx.impact": IMPACT, "vfx.element": ELEMENTS, "vfx.light": LIGHT,
     "vfx.optical": OPTICAL, "vfx.symbol": SYMBOLS, "vfx.particle": PARTICLES, "vfx.strength": STRENGTHS,
     "lighting.direction": DIRECTIONS, "lighting.quality": QUALITIES, "lighting.contrast": CONTRASTS,

@@ -12,8 +12,8 @@ from studio_pipeline.schema.directives import Directives
 __all__ = ["CONTRASTS", "DIRECTIONS", "LIGHTS", "LINES", "LOOKS", "QUALITIES", "SHADINGS", "asked", "asks", "look_of"]
 
 SHADINGS: dict[str, dict[str, Any]] = {
-    "cel": {"shading": "toon", "steps": (0.02, 0.02), "levels": (0.3, 0.3)},
-    "two_step": {"shading": "toon"},
+    "cel": {"shading": "toon", "steps": (0.24, 0.24), "levels": (0.34, 0.34)},
+    "two_step": {"shading": "toon", "steps": (-0.12, 0.28), "levels": (0.05, 0.46)},
     "flat": {"shading": "flat"},
     "gradient": {"shading": "lambert"},
     "painterly": {"shading": "lambert"},
@@ -50,7 +50,7 @@ LIGHTS: dict[str, dict[str, Any]] = {
         "shadow_tint": (0.2, 0.24, 0.4), "light_tint": (1.0, 0.95, 0.82), "ambient": 0.18,
     },
 }  # fmt: skip
-"""By value of ``style.light``; ``dim`` is a factor of all light."""
+"""By value of ``lighting.source``; ``dim`` is a factor of all light."""
 
 DIRECTIONS: dict[str, dict[str, Any]] = {
     "front": {"key_direction": (0.0, 0.15, 1.0)},
@@ -112,7 +112,7 @@ def look_of(directives: Directives, height: int) -> Look:
     parts = [
         SHADINGS["cel"],
         manner,
-        LIGHTS.get(asked(directives, "style.light", "lighting.source") or "soft_key", {}),
+        LIGHTS.get(asked(directives, "lighting.source") or "soft_key", {}),
         SHADINGS.get(asked(directives, "style.shading") or "", {}),
         DIRECTIONS.get(asked(directives, "lighting.direction") or "", {}),
         QUALITIES.get(asked(directives, "lighting.quality") or "", {}),
@@ -125,8 +125,8 @@ def look_of(directives: Directives, height: int) -> Look:
         changes |= {name: value for name, value in part.items() if name not in ("width", "dim")}
         dim *= part.get("dim", 1.0)
         width = part["width"] if part.get("width") == 0.0 else width * part.get("width", 1.0)
-    if asked(directives, "style.light", "lighting.source") in ("low_key", "backlight", "underlight", "high_key"):
-        light = LIGHTS[asked(directives, "style.light", "lighting.source") or ""]
+    if asked(directives, "lighting.source") in ("low_key", "backlight", "underlight", "high_key"):
+        light = LIGHTS[asked(directives, "lighting.source") or ""]
         changes |= {name: light[name] for name in ("steps", "levels") if name in light}
     hour = air(directives.get("environment.time") or "day", directives.get("environment.weather") or "clear").figure
     given = changes.get("light_tint", (1.0, 1.0, 1.0))

@@ -9,8 +9,11 @@ import numpy as np
 from studio_pipeline.geometry.bodyparts import BodyPlan
 from studio_pipeline.schema.records import Rig
 from studio_pipeline.stages.takes.filming.framing import head_of
+from studio_pipeline.stages.takes.posing import EASE_FRAMES
 
 __all__ = ["Moments", "moments"]
+
+_SETTLED = EASE_FRAMES + 2  # index from which movements are the performance's own
 
 _AIRBORNE = 0.015  # of the size: a body whose lowest vertex is higher has left the ground
 
@@ -60,6 +63,8 @@ def moments(posed: np.ndarray, rig: Rig, plan: BodyPlan, fps: float, *, performa
     head_size = float(np.ptp(head[0], axis=0).max())
     reach = float(((head[0] - middle[0]) @ plan.front).max())
     front = turns @ plan.front
+    # Whoever eases out of the rest pose is not yet acting.
+    speed *= np.clip(np.arange(len(posed)) / min(_SETTLED, max(len(posed) / 2.0, 1.0)), 0.0, 1.0) ** 2
     steps = _steps(posed, plan, rig, ground, size)
     impacts = _impacts(posed, speed, ground, size, fps, performance)
     crown = np.take_along_axis(head, head[..., 1].argmax(1)[:, None, None], axis=1)[:, 0]

@@ -89,7 +89,7 @@ def _is_dark(directives: Directives) -> bool:
     return (
         directives.get("environment.time") == "night"
         or directives.get("environment.place") in ("space", "underwater")
-        or asked(directives, "style.light", "lighting.source") == "low_key"
+        or asked(directives, "lighting.source") == "low_key"
     )
 
 

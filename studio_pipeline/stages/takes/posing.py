@@ -17,7 +17,7 @@ from studio_pipeline.geometry.skinning import pose_vertices, posed_world, rest_l
 from studio_pipeline.schema.records import Motion, Rig
 from studio_pipeline.stages.takes.timing import shaped
 
-__all__ = ["EASE_FRAMES", "Actor", "keyed"]
+__all__ = ["EASE_FRAMES", "Actor", "held", "keyed"]
 
 EASE_FRAMES = 6  # indices 1 to 6 ease out of the rest pose
 
@@ -209,7 +209,7 @@ class Actor:
         translations = np.einsum("jba,tjb->tja", frames, self._stretched(ease))
         place = frames[0].T @ np.eye(3)
         translations[:, 0] += (ease[:, None] * self.offset) @ place.T
-        shown = _held(len(local), hold)
+        shown = held(len(local), hold)
         motion = Motion(
             rotations=rotations[shown].astype(np.float32),
             translations=translations[shown].astype(np.float32),
@@ -265,7 +265,7 @@ class Actor:
         return float(vertices[:, 1].min()) - posed[..., 1].min(1).astype(np.float64)
 
 
-def _held(count: int, hold: int) -> np.ndarray:
+def held(count: int, hold: int) -> np.ndarray:
     """Index of the pose shown at each index; index 0 keeps its own."""
     index = np.arange(count)
     return np.where(index == 0, 0, np.minimum(1 + (index - 1) // hold * hold, count - 1))

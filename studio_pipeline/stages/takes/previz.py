@@ -66,7 +66,7 @@ def make_previz(
     settings = settings or PrevizSettings()
     acted = act(
         rig, character.vertices, camera, directives, fps=fps, frame_count=frame_count, first_frame=first_frame,
-        seed=seed, keep_in_frame=settings.keep_in_frame,
+        seed=seed, keep_in_frame=settings.keep_in_frame, library=settings.performances == "library",
     )  # fmt: skip
     performance = directives.get("motion.performance") or "idle"
     happening = moments(acted.vertices, rig, acted.plan, float(fps), performance=performance)
@@ -126,6 +126,7 @@ def _result(made: list[Previz], directives: Directives, strips: tuple[str, ...])
         "not_obeyed": ", ".join(first.not_obeyed),
         "in_frame": round(first.acted.in_frame, 4),
         "movement_scale": round(first.acted.size, 3),
+        "played": first.acted.played,
     }
     verdicts = [_of_any(of_takes) for of_takes in zip(*(verdicts for _, verdicts in judged), strict=True)]
     return StageResult(figures=figures, previews=strips, verdicts=tuple(verdicts))

@@ -26,7 +26,7 @@ _KINDS: tuple[tuple[tuple[str, ...], tuple[float, float]], ...] = (
     (("motion.", "subject."), (0.5, 0.05)),
 )
 """Of each kind of field, the chance that one unusual thing is asked for, and a second one."""
-_SIZES = ((72, 72), (72, 72), (84, 72), (96, 72), (66, 72))
+_ASPECTS = (1.0, 1.0, 7.0 / 6.0, 4.0 / 3.0, 11.0 / 12.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +54,13 @@ class _Deck:
 
 
 def draw_cases(
-    count: int, actors: Sequence[str], drawable: Mapping[str, Sequence[str]], taxonomy: Taxonomy, *, seed: int
+    count: int,
+    actors: Sequence[str],
+    drawable: Mapping[str, Sequence[str]],
+    taxonomy: Taxonomy,
+    *,
+    seed: int,
+    height: int = 72,
 ) -> Iterator[Case]:
     """Draw ``count`` clips.
 
@@ -64,6 +70,7 @@ def draw_cases(
         drawable: Values that previz can draw, by field.
         taxonomy: The vocabularies.
         seed: Another seed gives others.
+        height: Of the pictures [px], even; widths vary.
     """
     rng = np.random.default_rng(seed)
     decks = {field: _Deck(values, rng) for field, values in drawable.items() if values}
@@ -85,7 +92,7 @@ def draw_cases(
                 asked[name] = (value,)
         yield Case(
             actor=casting.draw(), asked=asked, seed=int(rng.integers(1 << 30)),
-            size=_SIZES[int(rng.integers(len(_SIZES)))],
+            size=(2 * round(height * _ASPECTS[int(rng.integers(len(_ASPECTS)))] / 2.0), height),
         )  # fmt: skip
 
 

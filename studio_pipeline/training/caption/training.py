@@ -27,12 +27,12 @@ from studio_pipeline.training.loop import Piece, Training
 __all__ = ["CaptionTraining", "prepare_clips"]
 
 _CAST = 60  # procedural characters beside the shipped ones
-_WIDTH = 48
+_WIDTH = 64
 _SEEDS = {"train": 101, "check": 202}
 
 
 def prepare_clips(
-    folder: Path, clips: int, *, workers: int = 1, tell: Callable[[str], None] = lambda line: None
+    folder: Path, clips: int, *, height: int = 72, workers: int = 1, tell: Callable[[str], None] = lambda line: None
 ) -> None:
     """Film what a training in ``folder`` learns from and, a fifth as many, what it is chosen and calibrated by.
 
@@ -49,7 +49,7 @@ def prepare_clips(
     casts = {"train": cast_names(0, _CAST, shipped()), "check": cast_names(_CAST, _CAST // 3, shipped())}
     for part, seed in _SEEDS.items():
         count = clips if part == "train" else max(25, clips // 5)
-        cases = list(draw_cases(count, casts[part], drawable, taxonomy, seed=seed))
+        cases = list(draw_cases(count, casts[part], drawable, taxonomy, seed=seed, height=height))
         make_examples(folder / part, cases, drawable, workers=workers, tell=lambda line, p=part: tell(f"{p}: {line}"))
 
 

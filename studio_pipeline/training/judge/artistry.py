@@ -10,31 +10,41 @@ import numpy as np
 from studio_pipeline.training.judge.layers import Layers, flatten, moved
 from studio_pipeline.training.judge.noise import grid
 
-__all__ = ["ARTISTRY", "artistry"]
+__all__ = ["ARTISTRY", "DEFORMATIONS", "EFFECTS", "artistry", "deformed", "with_effect"]
 
-ARTISTRY = ("smear", "multiples", "blur", "squash", "impact", "flash", "shake", "speed_lines")
+DEFORMATIONS = ("smear", "multiples", "blur", "squash")
+"""What changes the drawing of the subject."""
+
+EFFECTS = ("impact", "flash", "shake", "speed_lines")
+"""What changes the whole picture."""
+
+ARTISTRY = (*DEFORMATIONS, *EFFECTS)
 """Kinds of intentional deformation that are made here, on top of what previz draws."""
 
 
 def artistry(kind: str, layers: Layers, seed: int) -> np.ndarray:
-    """The clip with an intentional deformation. [T, H, W, 3] uint8 sRGB
+    """The clip with an intentional deformation or effect. [T, H, W, 3] uint8 sRGB
 
     Args:
         kind: One of `ARTISTRY`.
         layers: The plain clip.
         seed: The same seed gives the same picture.
     """
-    made = {
-        "smear": _smear,
-        "multiples": _multiples,
-        "blur": _blur,
-        "squash": _squash,
-        "impact": _impact,
-        "flash": _flash,
-        "shake": _shake,
-        "speed_lines": _speed_lines,
-    }[kind]
+    if kind in DEFORMATIONS:
+        return flatten(deformed(kind, layers, seed))
+    return with_effect(kind, flatten(layers), layers, seed)
+
+
+def deformed(kind: str, layers: Layers, seed: int) -> Layers:
+    """The subject deformed on purpose, still in layers; ``kind`` is one of `DEFORMATIONS`."""
+    made = {"smear": _smear, "multiples": _multiples, "blur": _blur, "squash": _squash}[kind]
     return made(layers, np.random.default_rng([seed, 77, ARTISTRY.index(kind)]))
+
+
+def with_effect(kind: str, frames: np.ndarray, layers: Layers, seed: int) -> np.ndarray:
+    """Frames [T, H, W, 3] uint8 of the clip with an effect over them; ``kind`` is one of `EFFECTS`."""
+    made = {"impact": _impact, "flash": _flash, "shake": _shake, "speed_lines": _speed_lines}[kind]
+    return made(frames.copy(), layers, np.random.default_rng([seed, 77, ARTISTRY.index(kind)]))
 
 
 def _centres(layers: Layers) -> np.ndarray:
@@ -65,11 +75,11 @@ def _heading(layers: Layers, index: int, rng: np.random.Generator) -> np.ndarray
 
 def _warped(layers: Layers, chosen: dict[int, tuple[np.ndarray, np.ndarray]]) -> Layers:
     """The subject of the chosen frames fetched from elsewhere."""
-    colour, alpha = layers.colour.copy(), layers.alpha.copy()
+    parts = {name: getattr(layers, name).copy() for name in ("colour", "alpha", "bones", "faces")}
     for index, (rows, columns) in chosen.items():
-        frame = moved(layers, index, rows, columns)
-        colour[index], alpha[index] = frame["colour"], frame["alpha"]
-    return layers.but(colour=colour, alpha=alpha)
+        for name, values in moved(layers, index, rows, columns).items():
+            parts[name][index] = values
+    return layers.but(**parts)
 
 
 def _affine(shape: tuple[int, int], centre: np.ndarray, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -80,7 +90,7 @@ def _affine(shape: tuple[int, int], centre: np.ndarray, matrix: np.ndarray) -> t
     return centre[0] + back[0, 0] * y + back[0, 1] * x, centre[1] + back[1, 0] * y + back[1, 1] * x
 
 
-def _smear(layers: Layers, rng: np.random.Generator) -> np.ndarray:
+def _smear(layers: Layers, rng: np.random.Generator) -> Layers:
     """One to three frames stretched along the movement, most at the trailing end."""
     centres, shape = _centres(layers), layers.alpha.shape[1:]
     chosen = {}
@@ -94,10 +104,10 @@ def _smear(layers: Layers, rng: np.random.Generator) -> np.ndarray:
         along = (grid(shape)[0] - lag[0]) * way[0] + (grid(shape)[1] - lag[1]) * way[1]
         bend = rng.uniform(-0.12, 0.12) * along**2 / max(layers.extent, 1.0)
         chosen[index] = (rows - bend * way[1], columns + bend * way[0])
-    return flatten(_warped(layers, chosen))
+    return _warped(layers, chosen)
 
 
-def _multiples(layers: Layers, rng: np.random.Generator) -> np.ndarray:
+def _multiples(layers: Layers, rng: np.random.Generator) -> Layers:
     """A few frames in which the subject is drawn several times along its way, fading."""
     colour, alpha = layers.colour.copy(), layers.alpha.copy()
     for index in _fast_frames(layers, rng, int(rng.integers(1, 4))):
@@ -110,10 +120,10 @@ def _multiples(layers: Layers, rng: np.random.Generator) -> np.ndarray:
             free = 1.0 - alpha[index]
             colour[index] += free[..., None] * fade * frame["colour"]
             alpha[index] += free * fade * frame["alpha"]
-    return flatten(layers.but(colour=colour, alpha=alpha))
+    return layers.but(colour=colour, alpha=alpha)
 
 
-def _blur(layers: Layers, rng: np.random.Generator) -> np.ndarray:
+def _blur(layers: Layers, rng: np.random.Generator) -> Layers:
     """Motion blur along the movement, in proportion to the speed, over the whole clip."""
     centres, shape = _centres(layers), layers.alpha.shape[1:]
     rows, columns = grid(shape)
@@ -128,10 +138,10 @@ def _blur(layers: Layers, rng: np.random.Generator) -> np.ndarray:
                  for k in np.linspace(-0.5, 0.5, 7)]  # fmt: skip
         colour[index] = np.mean([part["colour"] for part in parts], axis=0)
         alpha[index] = np.mean([part["alpha"] for part in parts], axis=0)
-    return flatten(layers.but(colour=colour, alpha=alpha))
+    return layers.but(colour=colour, alpha=alpha)
 
 
-def _squash(layers: Layers, rng: np.random.Generator) -> np.ndarray:
+def _squash(layers: Layers, rng: np.random.Generator) -> Layers:
     """The body flattens and lengthens over the clip with its area kept, about its lowest point."""
     count, shape = len(layers.alpha), layers.alpha.shape[1:]
     period, size = rng.uniform(6.0, 14.0), rng.uniform(0.15, 0.45)
@@ -145,12 +155,11 @@ def _squash(layers: Layers, rng: np.random.Generator) -> np.ndarray:
         lean = tilt * size * np.sin(2.0 * np.pi * index / period + 0.6) * min(1.0, index / 3.0)
         matrix = np.array([[tall, 0.0], [lean, 1.0 / tall]])
         chosen[index] = _affine(shape, np.array([rows.max(), columns.mean()]), matrix)
-    return flatten(_warped(layers, chosen))
+    return _warped(layers, chosen)
 
 
-def _impact(layers: Layers, rng: np.random.Generator) -> np.ndarray:
+def _impact(frames: np.ndarray, layers: Layers, rng: np.random.Generator) -> np.ndarray:
     """One or two frames in stark colours: inverted, in two tones, or the subject alone on black or white."""
-    frames = flatten(layers)
     for index in _fast_frames(layers, rng, int(rng.integers(1, 3))):
         how = int(rng.integers(0, 4))
         if how == 0:
@@ -165,9 +174,9 @@ def _impact(layers: Layers, rng: np.random.Generator) -> np.ndarray:
     return frames
 
 
-def _flash(layers: Layers, rng: np.random.Generator) -> np.ndarray:
+def _flash(frames: np.ndarray, layers: Layers, rng: np.random.Generator) -> np.ndarray:
     """The picture goes white (or tinted) and comes back over a few frames."""
-    frames = flatten(layers).astype(np.float32)
+    frames = frames.astype(np.float32)
     colour = np.where(rng.random() < 0.6, 255.0, rng.uniform(150.0, 255.0, 3))
     start = int(rng.integers(1, max(2, len(frames) - 3)))
     strength = rng.uniform(0.6, 1.0)
@@ -177,11 +186,10 @@ def _flash(layers: Layers, rng: np.random.Generator) -> np.ndarray:
     return np.round(frames).astype(np.uint8)
 
 
-def _shake(layers: Layers, rng: np.random.Generator) -> np.ndarray:
+def _shake(frames: np.ndarray, layers: Layers, rng: np.random.Generator) -> np.ndarray:
     """The whole picture jolts for some frames, dying out."""
     import cv2
 
-    frames = flatten(layers)
     start = int(rng.integers(1, max(2, len(frames) // 2)))
     size = rng.uniform(0.02, 0.06) * layers.extent
     result = frames.copy()
@@ -192,11 +200,10 @@ def _shake(layers: Layers, rng: np.random.Generator) -> np.ndarray:
     return result
 
 
-def _speed_lines(layers: Layers, rng: np.random.Generator) -> np.ndarray:
+def _speed_lines(frames: np.ndarray, layers: Layers, rng: np.random.Generator) -> np.ndarray:
     """Radial or parallel lines over the picture for some frames, new ones every frame or second frame."""
     import cv2
 
-    frames = flatten(layers)
     height, width = frames.shape[1:3]
     centre, radial = _centres(layers)[0], rng.random() < 0.5
     colour = [int(value) for value in (255, 255, 255)] if rng.random() < 0.6 else [30, 26, 40]

@@ -9,15 +9,17 @@ import numpy as np
 from studio_pipeline.geometry.cameras import frame_points
 from studio_pipeline.render.ground import backdrop
 from studio_pipeline.render.raster import rasterize
+from studio_pipeline.schema.clip import Clip
 from studio_pipeline.schema.directives import Directives, DirectiveValue
 from studio_pipeline.schema.records import CameraPath
+from studio_pipeline.schema.taxonomy import load_taxonomy
 from studio_pipeline.stages.takes import PrevizSettings
+from studio_pipeline.stages.takes.drawn import UNLIFTABLE, drawable_tags
 from studio_pipeline.stages.takes.previz import make_previz
 from studio_pipeline.training.judge.cast import Actor
 from studio_pipeline.training.judge.layers import Layers, layers_of
-from studio_pipeline.training.judge.noise import smooth_noise
 
-__all__ = ["FRAMES", "SIDE", "draw_clip"]
+__all__ = ["FRAMES", "SIDE", "draw_clip", "draw_directed_clip"]
 
 FRAMES, SIDE = 14, 128
 _GRAY = (128, 128, 128)
@@ -54,6 +56,39 @@ def draw_clip(actor: Actor, rng: np.random.Generator, *, side: int = SIDE, frame
     )  # fmt: skip
 
 
+def draw_directed_clip(actor: Actor, rng: np.random.Generator, *, side: int = SIDE, frames: int = FRAMES) -> Clip:
+    """A performance with up to five more of the tags that previz draws, whatever they are: a clip to be passed.
+
+    Args:
+        actor: Who plays.
+        rng: Draws everything else.
+        side: Of the square picture [px].
+        frames: Number of frames.
+    """
+    view = frame_points(
+        actor.character.vertices, width=side, height=side, azimuth=np.radians(rng.uniform(-60.0, 60.0)),
+        elevation=np.radians(rng.uniform(0.0, 15.0)), fill=rng.uniform(0.5, 0.68),
+    )  # fmt: skip
+    tags = [tag for tag in drawable_tags() if tag not in UNLIFTABLE and not tag.startswith("motion.performance")]
+    chosen = [
+        f"motion.performance={rng.choice(_PERFORMANCES)}",
+        *rng.choice(tags, int(rng.integers(1, 6)), replace=False),
+    ]
+    values: dict[str, list[DirectiveValue]] = {}
+    taxonomy = load_taxonomy()
+    for tag in chosen:
+        name, _, value = str(tag).partition("=")
+        field = taxonomy.field(name)
+        if field is not None:
+            values.setdefault(field.group, []).append(DirectiveValue(field=name, value=value, origin="artist"))
+    record = Directives.model_validate({"taxonomy": taxonomy.version, **values})
+    made = make_previz(
+        actor.character, actor.rig, view.at(np.zeros(frames, dtype=int)), record, fps=Fraction(24), frame_count=frames,
+        first_frame=1, seed=int(rng.integers(0, 10_000)),
+    )  # fmt: skip
+    return made.clip
+
+
 def _seen(vertices: np.ndarray, faces: np.ndarray, camera: CameraPath) -> np.ndarray:
     return rasterize(vertices, faces, camera).face_ids
 
@@ -78,14 +113,10 @@ def _directives(rng: np.random.Generator) -> Directives:
 
 
 def _behind(rng: np.random.Generator, side: int) -> np.ndarray:
-    """A backdrop as previz draws them, one colour, or soft painted shapes. [H, W, 3] uint8"""
+    """A backdrop as previz draws them, or one colour. [H, W, 3] uint8"""
     how = rng.random()
-    if how < 0.5:
-        low = rng.integers(40, 200, 3)
-        ends = [tuple(int(v) for v in np.clip(low + rng.integers(0, 70, 3), 0, 255)) for _ in range(2)]
-        return backdrop(side, side, top=ends[0], bottom=ends[1])  # pyright: ignore
-    if how < 0.7:
+    if 0.5 <= how < 0.7:
         return np.broadcast_to(rng.integers(20, 245, 3).astype(np.uint8), (side, side, 3)).copy()
-    base = rng.uniform(60.0, 220.0, 3)
-    tones = [smooth_noise(rng, (side, side), side / rng.uniform(2.0, 6.0)) for _ in range(3)]
-    return np.clip(base + rng.uniform(5.0, 16.0) * np.stack(tones, -1), 0, 255).astype(np.uint8)
+    low = rng.integers(40, 200, 3)
+    ends = [tuple(int(v) for v in np.clip(low + rng.integers(0, 70, 3), 0, 255)) for _ in range(2)]
+    return backdrop(side, side, top=ends[0], bottom=ends[1])  # pyright: ignore

@@ -15,7 +15,7 @@ from studio_pipeline.training.judge.collapse_parts import identity, limbs, scram
 from studio_pipeline.training.judge.layers import Layers, flatten, moved
 from studio_pipeline.training.judge.noise import grid, smooth_noise
 
-__all__ = ["HEAD_OF", "KINDS", "SEVERITIES", "collapse", "melting"]
+__all__ = ["HEAD_OF", "KINDS", "LEAST_CHANGED", "SEVERITIES", "collapse", "melting"]
 
 HEAD_OF = {
     "melting": "limbs",
@@ -29,10 +29,11 @@ HEAD_OF = {
 
 KINDS = tuple(HEAD_OF)
 SEVERITIES = (1, 2, 3)
-_LEAST_CHANGED = 0.006  # of the subject's pixels over all frames; less is no collapse that anybody could see
+LEAST_CHANGED = 0.006
+"""Default of `collapse`'s ``least``."""
 
 
-def collapse(kind: str, layers: Layers, severity: int, seed: int) -> np.ndarray | None:
+def collapse(kind: str, layers: Layers, severity: int, seed: int, *, least: float = LEAST_CHANGED) -> np.ndarray | None:
     """The clip collapsed. [T, H, W, 3] uint8 sRGB; None where this kind cannot happen to this clip.
 
     Args:
@@ -40,6 +41,8 @@ def collapse(kind: str, layers: Layers, severity: int, seed: int) -> np.ndarray 
         layers: The sound clip.
         severity: 1, 2 or 3.
         seed: The same seed gives the same collapse.
+        least: Share of the subject's pixels, over all frames, that must change by more than 16 levels; less is no
+            collapse that anybody could see.
     """
     made: Callable[[Layers, int, np.random.Generator], np.ndarray | None] = {
         "melting": melting,
@@ -53,7 +56,7 @@ def collapse(kind: str, layers: Layers, severity: int, seed: int) -> np.ndarray 
     if frames is None:
         return None
     changed = np.abs(frames.astype(np.int16) - flatten(layers)).max(-1) > 16
-    return frames if changed.sum() >= _LEAST_CHANGED * (layers.alpha > 0.5).sum() else None
+    return frames if changed.sum() >= least * (layers.alpha > 0.5).sum() else None
 
 
 def melting(layers: Layers, severity: int, rng: np.random.Generator) -> np.ndarray:

@@ -9,35 +9,56 @@ from studio_pipeline.training.judge.noise import grid
 
 __all__ = ["identity", "limbs", "scramble"]
 
-_LIMB = ((0.02, 0.06), (0.05, 0.13), (0.1, 0.3))  # of the subject's area, by severity
+_LIMB = (0.04, 0.08, 0.16)  # of the subject's area that changes, by severity
+_TRIED = 10  # limbs and ways to lose or double them, of which one is taken
 _VISIBLE = 0.3  # of the pixels that a feature had where it was found
 
 
 def limbs(layers: Layers, severity: int, rng: np.random.Generator) -> np.ndarray | None:
-    """A limb is missing or there is one too many, from some frame on or in runs of frames."""
-    shares = _subtree_shares(layers)
-    low, high = _LIMB[severity - 1]
-    fit = [joint for joint, share in shares.items() if low <= share <= high]
-    if not fit:
-        middle = 0.5 * (low + high)
-        near = [joint for joint, share in shares.items() if 0.5 * low <= share <= 1.5 * high]
-        fit = sorted(near, key=lambda joint: abs(shares[joint] - middle))[:1]
-    if not fit:
+    """A limb is missing or there is one too many, from some frame on or in runs of frames.
+
+    Of some limbs that this could happen to, the one is taken whose loss or double changes as much of the picture as the
+    severity says.
+    """
+    shares = {joint: share for joint, share in _subtree_shares(layers).items() if 0.01 <= share <= 0.45}
+    if not shares:
         return None
-    joint, extra = int(rng.choice(fit)), bool(rng.random() < 0.5)
-    active = _runs(len(layers.alpha), severity, rng)
-    angle = rng.choice([-1.0, 1.0]) * np.radians(rng.uniform(45.0, 110.0))
+    active, wanted = _runs(len(layers.alpha), severity, rng), _LIMB[severity - 1]
+    shown = np.flatnonzero(active)
+    best, nearest = None, np.log(2.5)
+    for _ in range(_TRIED):
+        joint, extra = int(rng.choice(list(shares))), bool(rng.random() < 0.5)
+        angle = float(rng.choice([-1.0, 1.0]) * np.radians(rng.uniform(45.0, 110.0)))
+        below = _subtree(layers.parents, joint)
+        seen = [_limb_frame(layers, int(index), below, extra, angle)[2] for index in (shown[0], shown[len(shown) // 2])]
+        off = abs(float(np.log(max(min(seen), 1e-4) / wanted)))
+        if off < nearest:
+            best, nearest = (below, extra, angle), off
+    if best is None:
+        return None
     colour, alpha = layers.colour.copy(), layers.alpha.copy()
-    below = _subtree(layers.parents, joint)
-    for index in np.flatnonzero(active):
-        mask = np.isin(layers.bones[index], below)
-        if mask.sum() < 6:
-            continue
-        if extra:
-            _add_limb(layers, int(index), mask, angle, colour[index], alpha[index])
-        else:
-            _drop_limb(mask, colour[index], alpha[index])
+    for index in shown:
+        colour[index], alpha[index], _ = _limb_frame(layers, int(index), *best)
     return flatten(layers.but(colour=colour, alpha=alpha))
+
+
+def _limb_frame(
+    layers: Layers, index: int, below: list[int], extra: bool, angle: float
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Colour and coverage of a frame whose limb is gone or doubled, and the share of the subject that this changes."""
+    colour, alpha = layers.colour[index].copy(), layers.alpha[index].copy()
+    mask = np.isin(layers.bones[index], below)
+    if mask.sum() < 6:
+        return colour, alpha, 0.0
+    if extra:
+        _add_limb(layers, index, mask, angle, colour, alpha)
+    else:
+        _drop_limb(mask, colour, alpha)
+    behind = layers.behind[index]
+    before = layers.colour[index] + (1.0 - layers.alpha[index][..., None]) * behind
+    after = colour + (1.0 - alpha[..., None]) * behind
+    changed = np.abs(np.sqrt(np.clip(after, 0.0, 1.0)) - np.sqrt(np.clip(before, 0.0, 1.0))).max(-1) > 0.08
+    return colour, alpha, float(changed.sum() / max((layers.alpha[index] > 0.5).sum(), 1))
 
 
 def _drop_limb(mask: np.ndarray, colour: np.ndarray, alpha: np.ndarray) -> None:
@@ -148,9 +169,8 @@ def _disturb(
         source = cv2.warpAffine(frame, turn, frame.shape[1::-1], borderMode=cv2.BORDER_REPLICATE)
         _blend(frame, source, _disc(rows - y, columns - x, radius) * alpha)
         return
-    shifted = cv2.warpAffine(
-        frame, np.float32([[1, 0, dx], [0, 1, dy]]), frame.shape[1::-1], borderMode=cv2.BORDER_REPLICATE
-    )  # pyright: ignore
+    shift = np.array([[1.0, 0.0, dx], [0.0, 1.0, dy]], np.float32)
+    shifted = cv2.warpAffine(frame, shift, frame.shape[1::-1], borderMode=cv2.BORDER_REPLICATE)  # pyright: ignore
     if deed in ("move", "erase"):
         ring = (np.hypot(rows - y, columns - x) <= 1.7 * radius) & (np.hypot(rows - y, columns - x) > radius)
         ring &= alpha > 0.9

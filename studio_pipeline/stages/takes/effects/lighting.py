@@ -167,4 +167,4 @@ LIGHTING = {
     "low_key": Effect(behind=_low_key),
     "underlight": Effect(behind=_underlight),
 }
-"""By value of ``style.light``, which is ``lighting.source`` in newer taxonomies."""
+"""By value of ``lighting.source``."""

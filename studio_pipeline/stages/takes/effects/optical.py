@@ -126,7 +126,7 @@ def swept(scene: Scene, frame: int, picture: np.ndarray) -> np.ndarray | None:
     times = np.linspace(-0.75, 0.75, count)
     path = Slerp([-1.0, 0.0, 1.0], Rotation.from_matrix(rotations))(times).as_matrix()
     focal = float(scene.camera.focal[frame])
-    lens = np.array([[focal, 0, scene.width / 2.0 - 0.5], [0, -focal, scene.height / 2.0 - 0.5], [0, 0, -1.0]])
+    lens = np.array([[focal, 0, 0.5 - scene.width / 2.0], [0, -focal, 0.5 - scene.height / 2.0], [0, 0, -1.0]])
     result = np.zeros_like(picture)
     for rotation in path:
         carry = lens @ rotation @ rotations[1].T @ np.linalg.inv(lens)

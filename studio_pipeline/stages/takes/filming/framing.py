@@ -14,7 +14,7 @@ from studio_pipeline.schema.records import CameraPath, Motion, Rig
 __all__ = ["ANGLES", "FRAMINGS", "LENSES", "Standpoint", "head_of", "standpoint"]
 
 FRAMINGS = {
-    "extreme_close_up": ("face", 1.0), "close_up": ("head", 0.74), "bust": ("bust", 0.86), "medium": ("upper", 0.86),
+    "extreme_close_up": ("face", 1.0), "close_up": ("head", 0.9), "bust": ("bust", 0.86), "medium": ("upper", 0.86),
     "full": ("all", 0.85), "long": ("all", 0.44), "extreme_long": ("all", 0.17),
 }  # fmt: skip
 """By value of ``camera.framing``: the part that is framed, and how much of the picture's tighter side it fills."""

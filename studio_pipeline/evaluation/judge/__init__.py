@@ -1,0 +1,1 @@
+"""How well the judge tells collapse from artistry: areas under the curve, false alarms, pictures."""
