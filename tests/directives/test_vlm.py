@@ -23,7 +23,7 @@ pytest.importorskip("transformers")
 pytest.importorskip("outlines_core")
 pytestmark = pytest.mark.slow  # transformers alone takes seconds to import
 
-KINDS = ("qwen", "llava")
+KINDS = ("qwen", "qwen3", "llava")
 PICTURE = np.random.default_rng(0).integers(0, 255, (64, 96, 3), dtype=np.uint8)
 SMALL = Taxonomy(
     version="0",
@@ -73,7 +73,7 @@ def record_in(context: StageContext) -> Directives:
     return Directives.model_validate_json((context.out / "directives.json").read_text())
 
 
-@pytest.mark.parametrize(("kind", "seed"), [("qwen", 0), ("qwen", 1), ("llava", 0)])
+@pytest.mark.parametrize(("kind", "seed"), [("qwen", 0), ("qwen3", 1), ("llava", 0)])
 def test_every_answer_is_valid(kind: str, seed: int, saved, monkeypatch) -> None:
     import jsonschema
 
@@ -296,6 +296,12 @@ def test_a_model_without_conversations_is_refused(looked, saved, tmp_path: Path)
             (tmp_path / file.name).write_bytes(file.read_bytes())
     with pytest.raises(BackendUnavailable, match="no template for conversations"):
         STAGE.backends["vlm"].load()(looked(model=tmp_path, brief="x"))
+    # Older models have it in a file of the processor's.
+    from studio_pipeline.stages.directives.vlm_loading import load_vlm
+
+    template = (saved("qwen") / "chat_template.jinja").read_text()
+    (tmp_path / "chat_template.json").write_text(json.dumps({"chat_template": template}))
+    assert load_vlm(tmp_path).processor.chat_template == template
 
 
 def test_settings_need_a_model() -> None:

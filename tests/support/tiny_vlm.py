@@ -49,39 +49,49 @@ def _sharpened(model: Any, sharpness: float) -> Any:
     return model
 
 
-def save_qwen(folder: Path, *, seed: int = 0, sharpness: float = 1.0) -> Path:
-    """A Qwen2.5-VL, with a vocabulary of bytes written as letters."""
+def save_qwen(folder: Path, *, seed: int = 0, sharpness: float = 1.0, third: bool = False) -> Path:
+    """A Qwen2.5-VL or, ``third``, a Qwen3-VL, with a vocabulary of bytes written as letters."""
     import torch
-    from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+    import transformers
     from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
     template = _TEMPLATE.replace("IMAGE", "<|vision_start|><|image_pad|><|vision_end|>")
     words = _tokenizer(_QWEN_SIGNS, template)
     ids = {name: words.convert_tokens_to_ids(name) for name in _QWEN_SIGNS}
+    rope = {"mrope_section": [2, 2, 4], "rope_type": "default", "type": "default"}
+    text = {
+        "vocab_size": len(words) + 13, "hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2,
+        "num_attention_heads": 2, "num_key_value_heads": 2, "max_position_embeddings": 32768, "rope_scaling": rope,
+        "bos_token_id": None, "eos_token_id": words.eos_token_id, "pad_token_id": words.pad_token_id,
+    }  # fmt: skip
+    vision: dict[str, Any] = {"depth": 2, "hidden_size": 32, "intermediate_size": 32, "num_heads": 2}
+    vision["out_hidden_size"] = 32
+    if third:
+        name, patch = "Qwen3VL", 16
+        text["head_dim"] = 16
+        vision |= {"patch_size": 16, "deepstack_visual_indexes": [0], "num_position_embeddings": 64}
+    else:
+        name, patch = "Qwen2_5_VL", 14
+        vision["fullatt_block_indexes"] = [1]
     torch.manual_seed(seed)
-    config = Qwen2_5_VLConfig(
-        text_config={
-            "vocab_size": len(words) + 13, "hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2,
-            "num_attention_heads": 2, "num_key_value_heads": 2, "max_position_embeddings": 32768,
-            "rope_scaling": {"mrope_section": [2, 2, 4], "rope_type": "default", "type": "default"},
-            "bos_token_id": None, "eos_token_id": words.eos_token_id, "pad_token_id": words.pad_token_id,
-        },
-        vision_config={
-            "depth": 2, "hidden_size": 32, "intermediate_size": 32, "num_heads": 2, "out_hidden_size": 32,
-            "fullatt_block_indexes": [1],
-        },
-        image_token_id=ids["<|image_pad|>"], video_token_id=ids["<|video_pad|>"],
-        vision_start_token_id=ids["<|vision_start|>"], vision_end_token_id=ids["<|vision_end|>"],
+    config = getattr(transformers, f"{name}Config")(
+        text_config=text, vision_config=vision, image_token_id=ids["<|image_pad|>"],
+        video_token_id=ids["<|video_pad|>"], vision_start_token_id=ids["<|vision_start|>"],
+        vision_end_token_id=ids["<|vision_end|>"],
     )  # fmt: skip
-    model = _sharpened(Qwen2_5_VLForConditionalGeneration(config), sharpness)
+    model = _sharpened(getattr(transformers, f"{name}ForConditionalGeneration")(config), sharpness)
     model.generation_config.eos_token_id = [words.eos_token_id, words.pad_token_id]
     model.generation_config.pad_token_id = words.pad_token_id
     model.save_pretrained(folder)
     words.save_pretrained(folder)
-    Qwen2VLImageProcessorPil(
-        patch_size=14, merge_size=2, size={"shortest_edge": 56 * 56, "longest_edge": 112 * 112}
-    ).save_pretrained(folder)
+    sides = {"shortest_edge": 4 * patch * 4 * patch, "longest_edge": 8 * patch * 8 * patch}
+    Qwen2VLImageProcessorPil(patch_size=patch, merge_size=2, size=sides).save_pretrained(folder)
     return folder
+
+
+def save_qwen3(folder: Path, *, seed: int = 0, sharpness: float = 1.0) -> Path:
+    """A Qwen3-VL."""
+    return save_qwen(folder, seed=seed, sharpness=sharpness, third=True)
 
 
 def _pieces(signs: tuple[str, ...], template: str) -> Any:

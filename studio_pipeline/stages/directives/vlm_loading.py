@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -68,6 +69,20 @@ def _processor(source: Path | str) -> Any:
     return _without_video(kind, source)
 
 
+class _Options:
+    """Reads what a processor's own file says of it in the manner of ``from_pretrained``, loading none of its parts."""
+
+    def __init__(self, kind: Any) -> None:
+        self.kind = kind
+
+    def from_pretrained(self, where: str, **how: Any) -> dict[str, Any]:
+        """Arguments of the processor's class, without its parts."""
+        how.pop("trust_remote_code")
+        said, _ = self.kind.get_processor_dict(where, **how)
+        taken = set(inspect.signature(self.kind.__init__).parameters) - {"self", *self.kind.get_attributes()}
+        return {name: value for name, value in said.items() if name in taken and value is not None}
+
+
 def _without_video(kind: Any, source: Path | str) -> Any:
     """A processor of pictures and words alone, whose class also wants one of videos, which needs torchvision."""
     from transformers import AutoImageProcessor, AutoTokenizer
@@ -80,10 +95,9 @@ def _without_video(kind: Any, source: Path | str) -> Any:
 
     pictures = load_pretrained(AutoImageProcessor, source, setting="model", backend="pil")
     words = load_pretrained(AutoTokenizer, source, setting="model")
+    options = {"chat_template": words.chat_template, **load_pretrained(_Options(kind), source, setting="model")}
     try:
-        return PictureProcessor(
-            image_processor=pictures, tokenizer=words, video_processor=None, chat_template=words.chat_template
-        )
+        return PictureProcessor(image_processor=pictures, tokenizer=words, video_processor=None, **options)
     except (TypeError, AttributeError, ImportError, ValueError) as error:
         raise BackendUnavailable(
             f"{kind.__name__} can't be made without torchvision ({one_line(error)[:160]})",
