@@ -245,10 +245,8 @@ def _excess(by_joint: np.ndarray, wanted: float) -> np.ndarray:
     """
     losing = np.maximum(by_joint, 0.0)
     room = max(wanted - float(np.minimum(by_joint, 0.0).sum()), 0.1 * wanted)
-    level = room / max(len(losing), 1)
-    if losing.sum() > room:
-        low, high = 0.0, float(losing.max())
-        for _ in range(60):
-            level = 0.5 * (low + high)
-            low, high = (level, high) if np.minimum(losing, level).sum() < room else (low, level)
-    return losing / max(level, 1e-12)
+    low, high = 0.0, float(losing.max())
+    for _ in range(60):
+        level = 0.5 * (low + high)
+        low, high = (level, high) if np.minimum(losing, level).sum() < room else (low, level)
+    return losing / max(high, 1e-12)
