@@ -60,7 +60,7 @@ class CaptionNet(nn.Module):
         self.numbers = nn.Sequential(nn.Linear(2 * int(config["measures"]), 2 * width), nn.GELU())
         joined = 2 * width + 2 * width + 2 * width + 2 * width + 2 * width
         self.trunk = nn.Sequential(
-            nn.LayerNorm(joined), nn.Dropout(0.25), nn.Linear(joined, 3 * width), nn.GELU(), nn.Dropout(0.25)
+            nn.LayerNorm(joined), nn.Dropout(0.4), nn.Linear(joined, 3 * width), nn.GELU(), nn.Dropout(0.4)
         )
         self.heads = nn.Linear(3 * width, sum(len(values) for _, values, _ in config["fields"]))
 

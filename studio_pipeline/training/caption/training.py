@@ -28,6 +28,8 @@ __all__ = ["CaptionTraining", "prepare_clips"]
 
 _CAST = 60  # procedural characters beside the shipped ones
 _WIDTH = 64
+_NOISE = 0.15  # of what curves and measures are scaled by
+_GONE = 0.1  # share of measures that are hidden
 _SEEDS = {"train": 101, "check": 202}
 
 
@@ -107,13 +109,24 @@ class CaptionTraining(Training):
             self.order += self.rng.permutation(len(self.examples)).tolist()
         rows = np.array([self.order.pop() for _ in range(self.piece.batch)])
         mirror = self.rng.random(len(rows)) < 0.5
-        logits = self.net(*(tensor.to(self.device) for tensor in batch_of(self.examples, rows, mirror)))
+        logits = self.net(*(tensor.to(self.device) for tensor in self._worn(batch_of(self.examples, rows, mirror))))
         right, known = self.goals.right[rows], self.goals.known[rows]
         flip = torch.from_numpy(mirror)[:, None]
         right, known = (torch.where(flip, x[:, self.mirror], x).to(self.device) for x in (right, known))
         loss = self._compare(logits, right, known)
         self.drawn += len(rows)
         return loss, {"loss": float(loss.detach())}, len(rows)
+
+    def _worn(self, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Evidence a little otherwise each time: light and contrast, noise on curves and measures, some missing."""
+        thumbs, details, signals, measures = given
+        gain = torch.from_numpy(self.rng.uniform(0.9, 1.1, (len(thumbs), 1, 1, 1, 1)).astype(np.float32))
+        thumbs, details = ((x * gain).clamp(0.0, 255.0).to(torch.uint8) for x in (thumbs, details))
+        signals = signals + _NOISE * torch.randn_like(signals) * (signals != 0.0)
+        spread = measures.new_tensor(self.net.config["spread"])  # pyright: ignore
+        measures = measures + _NOISE * spread * torch.randn_like(measures)
+        gone = torch.rand_like(measures) < _GONE
+        return thumbs, details, signals, torch.where(gone, torch.full_like(measures, float("nan")), measures)
 
     def _compare(self, logits: Tensor, right: Tensor, known: Tensor) -> Tensor:
         total = logits.new_zeros(())
