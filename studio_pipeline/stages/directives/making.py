@@ -64,14 +64,11 @@ def make(
     directives, matches = direct(shot.brief, explicit, taxonomy, moving_camera=moving, seen=seen)
     if tell is not None:
         context.progress(0.8, "telling the shot")
-        words = " ".join(part for part in (full_stop(shot.brief), tell(directives, taxonomy)) if part)
-        directives = directives.model_copy(update={"narrative": narrate(words, directives, taxonomy)})
+        directives = _told(directives, taxonomy, shot.brief, tell(directives, taxonomy))
     renamed += renamed_in(shot.brief, taxonomy)
     save_json(context.out / "directives.json", directives.model_dump(mode="json"))
-    save_json(
-        context.out / "matches.json",
-        {"words": [vars(match) for match in matches], "renamed": renamed, "chosen": chosen},
-    )
+    words = [vars(match) for match in matches]
+    save_json(context.out / "matches.json", {"words": words, "renamed": renamed, "chosen": chosen})
     if captions:
         save_json(
             context.out / "captions.json", {name: item.model_dump(mode="json") for name, item in captions.items()}
@@ -96,6 +93,12 @@ def _see(
         if read is not None:
             seen += [Seen(value, f"the {name}") for value in read(footage, taxonomy)]
     return captions, seen
+
+
+def _told(directives: Directives, taxonomy: Taxonomy, brief: str, words: str) -> Directives:
+    """The directives with a model's words after the brief in their narrative."""
+    said = " ".join(part for part in (full_stop(brief), words) if part)
+    return directives.model_copy(update={"narrative": narrate(said, directives, taxonomy)})
 
 
 def _named(field: str, explicit: dict[str, str], seen: Sequence[Seen]) -> bool:
