@@ -8,6 +8,7 @@ cheapest way through all frames (Viterbi) is what the next pass starts from.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -102,10 +103,11 @@ class Bridge:
         return beside in fresh or self.fitter.explained(beside, path[beside]) < BETTER * now
 
 
-def bridged(fitter: Fitter, poses: list[Pose]) -> list[Pose]:
+def bridged(fitter: Fitter, poses: list[Pose], progress: Callable[[float], None] = lambda done: None) -> list[Pose]:
     """Poses of all frames after passes from both ends, given those of the first pass."""
     bridge = Bridge(fitter, poses)
-    for backwards in PASSES:
+    for number, backwards in enumerate(PASSES, 1):
         fitter.recovery.budget = fitter.recovery.searches + SEARCHES * len(poses)
         bridge.sweep(backwards=backwards)
+        progress(number / len(PASSES))
     return bridge.best()

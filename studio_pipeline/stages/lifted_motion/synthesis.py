@@ -27,6 +27,7 @@ from studio_pipeline.stages.lifted_motion.search import Search, limbs_of
 __all__ = ["Fitter"]
 
 COASTING = 0.7  # share of the last step that is expected again
+FIRST_PASS = 0.7  # of the time that frame by frame takes
 LONGEST_TURN = 0.6  # of one step [rad]
 ALIGNED = (2.0, 1.5, 1.0)  # blurs of the rounds of direct alignment [px]
 FREE = 10.0  # standard deviation that says nothing
@@ -141,8 +142,8 @@ class Fitter:
         for index in range(1, len(self.frames)):
             pose, level = self.following(index, poses[-1], poses[max(len(poses) - 2, 0)], level)
             poses.append(pose)
-            progress(index / len(self.frames))
-        return bridged(self, poses)
+            progress(FIRST_PASS * index / len(self.frames))
+        return bridged(self, poses, lambda done: progress(FIRST_PASS + (1.0 - FIRST_PASS) * done))
 
     def following(self, index: int, last: Pose, before: Pose, level: float) -> tuple[Pose, float]:
         """The pose of frame ``index``, given the two before it, and the next frame's level (see `Recovery.found`)."""
