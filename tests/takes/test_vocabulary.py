@@ -65,7 +65,7 @@ def test_every_tag_changes_the_picture(tag: str) -> None:
     assert tag in after.obeyed and not after.not_obeyed
     if field.startswith(OVERLAYS) and tag != "vfx.optical=smear":
         cover = [made.clip.alpha for made in (before, after) if made.clip.alpha is not None]
-        assert np.array_equal(*cover), "an overlay is no part of the character"
+        assert np.array_equal(cover[0], cover[1]), "an overlay is no part of the character"
 
 
 @pytest.mark.parametrize(
