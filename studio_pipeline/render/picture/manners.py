@@ -55,7 +55,8 @@ def brushed(picture: np.ndarray, rng: np.random.Generator, px: float) -> np.ndar
     y, x = np.mgrid[0 : shape[0], 0 : shape[1]].astype(np.float32)
     reach = np.float32(3.0 * px)
     moved = cv2.remap(picture, x + reach * other, y + reach * bend, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
-    painted = oiled(oiled(moved, max(2, round(5 * px))), max(1, round(3 * px)))
+    painted = oiled(moved, max(1, round(5 * px)))
+    painted = 0.3 * moved + 0.7 * oiled(painted, max(1, round(3 * px)))
     lab = to_oklab(painted)
     # Strokes lie along the diagonal and bend with the paint.
     bristles = value_noise(rng, (256, 256), (96, 11)) - 0.5
