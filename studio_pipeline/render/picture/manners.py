@@ -53,9 +53,10 @@ def brushed(picture: np.ndarray, rng: np.random.Generator, px: float) -> np.ndar
     bend = fractal_noise(rng, shape, (5, 5), octaves=2) - 0.5
     other = fractal_noise(rng, shape, (9, 9), octaves=2) - 0.5
     y, x = np.mgrid[0 : shape[0], 0 : shape[1]].astype(np.float32)
-    reach = np.float32(5.0 * px)
+    reach = np.float32(3.0 * px)
     moved = cv2.remap(picture, x + reach * other, y + reach * bend, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
-    painted = oiled(oiled(moved, max(3, round(8 * px))), max(2, round(5 * px)))
+    painted = oiled(moved, max(1, round(5 * px)))
+    painted = 0.3 * moved + 0.7 * oiled(painted, max(1, round(3 * px)))
     lab = to_oklab(painted)
     # Strokes lie along the diagonal and bend with the paint.
     bristles = value_noise(rng, (256, 256), (96, 11)) - 0.5
