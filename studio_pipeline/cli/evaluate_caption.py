@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from studio_pipeline.cli.evaluate import data_folder, write_results
+from studio_pipeline.cli.evaluate import data_folder, left_out, write_results
 
 if TYPE_CHECKING:
     from studio_pipeline.evaluation.caption import Work
@@ -64,6 +64,7 @@ def evaluate_caption(
     text += f"\n\n{real}" if real else ""
     broken = [f"{row['name']}: {row['error']}" for row in rows if "error" in row]
     text += "".join(f"\n\nFAILED: {line}" for line in broken)
+    text += left_out(list(dict.fromkeys(row["skipped"] for row in rows if "skipped" in row)))
     typer.echo(text)
     settings = {
         "clips": clips,
@@ -189,7 +190,8 @@ class _Progress:
     def tell(self, row: dict[str, Any], kept: bool) -> None:
         """Count."""
         self.done += 1
-        if "error" in row or self.done % 25 == 0 or self.done == self.total:
-            said = f"FAILED: {row['error']}" if "error" in row else "kept from an earlier run" if kept else "read"
+        if {"error", "skipped"} & set(row) or self.done % 25 == 0 or self.done == self.total:
+            said = "kept from an earlier run" if kept else "filmed"
+            said = f"FAILED: {row['error']}" if "error" in row else row.get("skipped", said)
             sys.stderr.write(f"[{self.done}/{self.total}] {row['name']} {row['actor']}: {said}\n")
             sys.stderr.flush()

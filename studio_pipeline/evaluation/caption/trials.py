@@ -68,9 +68,10 @@ def evaluate(
     """Film every clip (see `film_all`) and read it by measures and, if there is one, by ``reader``.
 
     Returns:
-        Rows with ``name``, ``actor``, ``truth`` and ``said`` by each of `WAYS`; or with an ``error``.
+        Rows with ``name``, ``actor`` and: ``truth`` and ``said`` by each of `WAYS`, or ``error``, or ``skipped``.
     """
-    return [row if "error" in row else _read(row, reader) for row in film_all(works, jobs=jobs, tell=tell)]
+    rows = film_all(works, jobs=jobs, tell=tell)
+    return [row if {"error", "skipped"} & set(row) else _read(row, reader) for row in rows]
 
 
 def film_all(works: Sequence[Work], *, jobs: int = 1, tell: Tell = lambda row, kept: None) -> list[Row]:
@@ -114,6 +115,8 @@ def _run(work: Work, tell: Callable[[Row], None] = lambda row: None) -> list[Row
         arrays, told = _looked_at(filmed.clip, alpha=work.alpha)
         told["truth"] = {name: None if v is None else list(v) for name, v in filmed.truth.items()}
         _keep(place, arrays, told)
+    except InputError as error:  # an actor that can't be had says nothing about a reader
+        row["skipped"] = one_line(error)
     except Exception as error:  # the other clips go on
         row["error"] = ("" if isinstance(error, StudioError) else f"{type(error).__name__}: ") + one_line(error)
     tell(row)

@@ -15,7 +15,7 @@ __all__ = ["balanced_recall", "calibrate", "platt"]
 
 _WEIGHTS = (0.3, 1.0)
 _BETTER = 0.01  # recall by which another source must be better than the network alone
-_RIGHT = 0.4  # what is said must be right this often among the least sure that is still said
+_RIGHT = 0.3  # what is said must be right this often among the least sure that is still said
 _LEAST = 12  # clips that a choice needs
 
 
