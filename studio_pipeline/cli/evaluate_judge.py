@@ -72,7 +72,7 @@ def _judged(net: JudgeNet, examples: list[Example]) -> list[Judged]:
     from studio_pipeline.training.judge.fit import table_of
 
     with torch.no_grad():
-        scores = scores_of(net(torch.from_numpy(table_of(examples))), float(net.bound)).numpy()
+        scores = scores_of(net(torch.from_numpy(table_of(examples))), float(net.bound), float(net.scale)).numpy()
     return [
         Judged(one.actor, one.kind, one.severity, dict(zip(HEADS, map(float, row), strict=True)))
         for one, row in zip(examples, scores, strict=True)
