@@ -40,21 +40,21 @@ def evaluate_judge(
     from studio_pipeline.models.judge.judging import shipped_judge
     from studio_pipeline.schema.errors import InputError
     from studio_pipeline.training.judge.collapse import HEAD_OF
-    from studio_pipeline.training.judge.dataset import held_out_examples, kept_name, read_examples, training_examples
-    from studio_pipeline.training.judge.fit import fit_judge
+    from studio_pipeline.training.judge.dataset import held_out_set, training_set
+    from studio_pipeline.training.judge.fit import Fit, fit_judge
 
     folder = data_folder(data)
     if folder is None:
         raise InputError("no held-out characters", where="--data", do="give the folder that holds rigs/")
     files = sorted(path for path in (folder / "rigs").iterdir() if path.suffix in (".glb", ".gltf"))
     net = shipped_judge(weights)
-    tested = read_examples(out / kept_name("held_out", held_out), held_out_examples(files, range(held_out)), _tell)
+    tested = held_out_set(out, held_out, files, _tell)
     shipped = _judged(net, tested)
     apart: dict[str, list[Judged]] = {}
     if leave_out:
-        trained = read_examples(out / kept_name("train", bases), training_examples(range(bases)), _tell)
+        trained = training_set(out, bases, _tell)
         for kind in HEAD_OF:
-            apart[kind] = _judged(fit_judge(trained, without=(kind,)), tested)
+            apart[kind] = _judged(fit_judge(trained, Fit(false_alarms=0.0), without=(kind,)), tested)
             _tell(f"fitted without {kind}")
     found = summarise(shipped, apart, HEAD_OF)
     text = report_text(found)
@@ -72,7 +72,7 @@ def _judged(net: JudgeNet, examples: list[Example]) -> list[Judged]:
     from studio_pipeline.training.judge.fit import table_of
 
     with torch.no_grad():
-        scores = scores_of(net(torch.from_numpy(table_of(examples))), float(net.bound)).numpy()
+        scores = scores_of(net(torch.from_numpy(table_of(examples))), float(net.bound), float(net.scale)).numpy()
     return [
         Judged(one.actor, one.kind, one.severity, dict(zip(HEADS, map(float, row), strict=True)))
         for one, row in zip(examples, scores, strict=True)

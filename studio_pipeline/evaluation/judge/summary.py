@@ -85,10 +85,6 @@ def summarise(
         "lowest_left_out": min((v for row in apart.values() for v in row.values()), default=float("nan")),
         "false_alarms": {kind: {"alarms": hits, "clips": count} for kind, (hits, count) in alarms.items()},
         "false_alarm_share": round(sum(hits for hits, _ in alarms.values()) / max(good, 1), 4),
-        "false_alarm_share_left_out": {
-            kind: round(sum(h for h, _ in false_alarms(judged, least).values()) / max(good, 1), 4)
-            for kind, judged in left_out.items()
-        },
         "caught": caught,
         "good_clips": good,
     }

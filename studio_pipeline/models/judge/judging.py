@@ -70,7 +70,7 @@ def judge_clip(frames: np.ndarray, net: JudgeNet, *, alpha: np.ndarray | None = 
         logits = net(torch.from_numpy(_values(footage)))
         count = max(1, round(len(logits) / _WORST))
         worst = logits.sort(0, descending=True).values[:count].mean(0)
-        scores = scores_of(worst, float(net.bound))
+        scores = scores_of(worst, float(net.bound), float(net.scale))
     return {head: float(score) for head, score in zip(HEADS, scores, strict=True)}
 
 

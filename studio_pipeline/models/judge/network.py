@@ -39,6 +39,7 @@ class JudgeNet(nn.Module):
         self.mean = nn.Parameter(torch.zeros(inputs), requires_grad=False)
         self.spread = nn.Parameter(torch.ones(inputs), requires_grad=False)
         self.bound = nn.Parameter(torch.zeros(1), requires_grad=False)  # logit at which a head scores 2.0
+        self.scale = nn.Parameter(torch.ones(1), requires_grad=False)  # logits that make one step of the score's
         self.first = nn.Parameter(torch.randn(members, inputs, hidden) / inputs**0.5)
         self.first_bias = nn.Parameter(torch.zeros(members, hidden))
         self.last = nn.Parameter(torch.randn(members, hidden, len(HEADS)) / hidden**0.5)
@@ -60,9 +61,9 @@ class JudgeNet(nn.Module):
         return self.members_of(self.normal(values)).mean(0)
 
 
-def scores_of(logits: Tensor, bound: float) -> Tensor:
+def scores_of(logits: Tensor, bound: float, scale: float = 1.0) -> Tensor:
     """Scores from 1 (collapsed) to 5 (sound); 2.0 at the logit ``bound``, the same shape as ``logits``."""
-    return 1.0 + 4.0 * torch.sigmoid(-(logits - bound) - torch.log(torch.tensor(_FAIL)))
+    return 1.0 + 4.0 * torch.sigmoid(-(logits - bound) / scale - torch.log(torch.tensor(_FAIL)))
 
 
 def load_judge(path: Path, names: Sequence[str]) -> JudgeNet:

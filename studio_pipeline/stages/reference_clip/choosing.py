@@ -115,7 +115,7 @@ def _why_best(takes: Sequence[Mapping[str, Any]], order: Sequence[int]) -> str:
     if not others:
         return f"Take {best['take']} is the only one of {len(takes)} takes that passed ({_figures(best)}){failed}."
     second = others[0]
-    if best["composite"] == second["composite"]:
+    if abs(best["composite"] - second["composite"]) < 5e-4:
         return (
             f"Take {best['take']} and take {second['take']} score the same, {best['composite']:.3f}; "
             f"the first is followed ({_figures(best)}){failed}."

@@ -34,10 +34,12 @@ __all__ = [
     "directed_examples",
     "held_out_clip",
     "held_out_examples",
+    "held_out_set",
     "kept_name",
     "read_examples",
     "sample_clips",
     "training_examples",
+    "training_set",
 ]
 
 GENERAL = "patchwork"
@@ -160,6 +162,26 @@ def _held_out_variants(layers: Layers, base: int) -> Iterator[tuple[str, int, np
             frames = collapse(kind, layers, severity, base, least=_VISIBLE)
             if frames is not None:
                 yield kind, severity, frames
+
+
+def training_set(folder: Path, bases: int, tell: Callable[[str], None] | None = None) -> list[Example]:
+    """All that the judge is trained on, kept in ``folder``: ``bases`` sound clips with their variants, half as many
+    directed ones."""
+    half = max(1, bases // 2)
+    return [
+        *read_examples(folder / kept_name("train", bases), training_examples(range(bases)), tell),
+        *read_examples(folder / kept_name("directed", half), directed_examples(range(half)), tell),
+    ]
+
+
+def held_out_set(
+    folder: Path, bases: int, files: list[Path], tell: Callable[[str], None] | None = None
+) -> list[Example]:
+    """All that it is measured on, kept in ``folder``: ``bases`` sound clips with their variants, as many directed."""
+    return [
+        *read_examples(folder / kept_name("held_out", bases), held_out_examples(files, range(bases)), tell),
+        *read_examples(folder / kept_name("directed_held", bases), directed_examples(range(bases), files), tell),
+    ]
 
 
 def sample_clips(files: list[Path]) -> Iterator[tuple[str, np.ndarray]]:

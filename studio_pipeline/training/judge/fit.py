@@ -16,8 +16,9 @@ from studio_pipeline.models.judge.network import HEADS, KIND, JudgeNet
 from studio_pipeline.training.judge.collapse import HEAD_OF
 from studio_pipeline.training.judge.dataset import Example
 
-__all__ = ["Fit", "export_judge", "fit_judge", "table_of", "targets_of"]
+__all__ = ["Fit", "export_judge", "fit_judge", "set_scale", "table_of", "targets_of"]
 
+_USUAL = 3.2
 _FOLDS = 3  # in which the sound clips' logits are learnt for calibration
 
 
@@ -33,7 +34,7 @@ class Fit:
     decay: float = 0.05  # of weights
     drop: float = 0.3  # share of measures that are hidden from a step
     noise: float = 0.15  # standard deviations
-    false_alarms: float = 0.03  # of the sound training clips that may score under 2.0; 0: no calibration
+    false_alarms: float = 0.05  # of the sound training clips that may score under 2.0; 0: no calibration
     seed: int = 1
 
 
@@ -80,7 +81,16 @@ def fit_judge(examples: Sequence[Example], how: Fit | None = None, *, without: C
                 worst += other(torch.from_numpy(table_of(held))).max(1).values.tolist()
     with torch.no_grad():
         net.bound.fill_(float(np.quantile(worst, 1.0 - how.false_alarms)) if worst else 0.0)
+    set_scale(net, chosen)
     return net
+
+
+def set_scale(net: JudgeNet, examples: Sequence[Example]) -> None:
+    """Stretch the scores so that half of the sound examples are above `_USUAL` steps over the bound (4.6 of 5)."""
+    sound = [example for example in examples if not example.bad]
+    with torch.no_grad():
+        usual = float(net(torch.from_numpy(table_of(sound))).max(1).values.median())
+        net.scale.fill_(max((float(net.bound) - usual) / _USUAL, 1e-3))
 
 
 def _fitted(chosen: Sequence[Example], how: Fit) -> JudgeNet:
