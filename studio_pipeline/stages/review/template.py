@@ -205,7 +205,7 @@ footer { color: var(--soft); font-size: 12.5px; padding: 32px 0 40px; }
 
   {% if takes.rows %}
   <h2>Takes</h2>
-  <p class="hint">{{ takes.reason }}</p>
+  <p class="hint" style="margin:0 0 12px">{{ takes.reason }}</p>
   <section class="grid" style="align-items:start">
     {% for row in takes.rows %}
     <div class="card stage">
