@@ -95,9 +95,9 @@ class ClipSheet:
         count, tile = 6, width // 6
         height = round(tile * self.frames.shape[1] / self.frames.shape[2])
         lines = [f"{v.field} = {v.value}   {v.confidence:.2f} {v.origin}" for v in self.caption.values]
-        lines += [f"not told: {', '.join(self.caption.abstained) or '-'}"]
-        rows = -(-len(lines) // 3)
-        picture = Image.new("RGB", (width, 24 + height + 10 + 17 * rows + 8), _PAPER)
+        open_fields = f"not told: {', '.join(self.caption.abstained) or '-'}"
+        rows = max(1, -(-len(lines) // 3))
+        picture = Image.new("RGB", (width, 24 + height + 10 + 17 * (rows + 1) + 8), _PAPER)
         draw = ImageDraw.Draw(picture)
         title = f"{self.name}: {self.caption.frame_count} frames at {self.caption.fps} a second"
         draw.text((2, 2), title, fill=_INK, font=_font(15))
@@ -107,6 +107,7 @@ class ClipSheet:
         for index, line in enumerate(lines):
             x, y = (index // rows) * width // 3, 24 + height + 10 + 17 * (index % rows)
             draw.text((x + 2, y), line, fill=_INK, font=_font(12))
+        draw.text((2, 24 + height + 10 + 17 * rows), open_fields, fill=_FAINT, font=_font(12))
         return picture
 
 

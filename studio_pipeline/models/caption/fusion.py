@@ -59,7 +59,7 @@ def said_of(reading: FieldReading, values: Sequence[str], scores: np.ndarray, *,
     """Values that are said, with calibrated confidences; empty: nothing is."""
     if many:
         chosen = [i for i, value in enumerate(values) if scores[i] >= reading.thresholds.get(value, 2.0)]
-        return {values[i]: max(0.5, calibrated(reading, float(scores[i]))) for i in chosen}
+        return {values[i]: calibrated(reading, float(scores[i])) for i in chosen}
     best = int(np.argmax(scores))
     confidence = calibrated(reading, float(scores[best]))
     return {values[best]: confidence} if scores[best] > 0.0 and confidence >= reading.threshold else {}

@@ -17,6 +17,8 @@ _WEIGHTS = (0.3, 1.0)
 _BETTER = 0.01  # recall by which another source must be better than the network alone
 _RIGHT = 0.3  # what is said must be right this often among the least sure that is still said
 _LEAST = 12  # clips that a choice needs
+_NEVER = 2.0  # a score that no value has
+_SILENT = FieldReading(threshold=_NEVER)  # of a field that too little is known of
 
 
 def calibrate(
@@ -43,7 +45,7 @@ def calibrate(
         right = np.array([[value in (truths[i][name] or ()) for value in values] for i in rows], bool)
         right = right.reshape(len(rows), len(values))
         choose = _many if many else _single
-        found[name] = choose(list(values), chances, measured, right) if len(rows) >= _LEAST else FieldReading()
+        found[name] = choose(list(values), chances, measured, right) if len(rows) >= _LEAST else _SILENT
     return found
 
 
@@ -112,13 +114,13 @@ def _scores(
 
 
 def _limit(scores: np.ndarray, right: np.ndarray) -> tuple[float, float]:
-    """The score from which on a value is said, and the F1 there; recall counts a little more than precision."""
-    if not right.any():
-        return 0.9, 0.0
-    best, most = 0.5, -1.0
+    """The score from which on a value is said, and its F1 there, recall counting more; never, where it errs."""
+    best, most = _NEVER, 0.0
     for limit in np.arange(0.1, 0.95, 0.05):
         said = scores >= limit
         hits = (said & right).sum()
+        if hits < _RIGHT * said.sum() or not hits:
+            continue  # it would be wrong too often
         quality = 2.25 * hits / (1.25 * right.sum() + said.sum())
         if quality > most + 1e-9:
             best, most = float(limit), float(quality)
