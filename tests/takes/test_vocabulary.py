@@ -34,7 +34,7 @@ def happening(made: Previz, performance: str) -> Moments:
 DEFAULTS = {
     *(f"{field.field}={field.default}" for field in load_taxonomy().fields if field.default),
     "lighting.source=soft_key", "lighting.temperature=neutral", "lighting.change=steady", "lighting.contrast=normal",
-    "texture.surface=smooth", "texture.finish=clean", "vfx.strength=medium", "style.light=soft_key",
+    "texture.surface=smooth", "texture.finish=clean", "vfx.strength=medium",
 }  # fmt: skip
 BASES = {
     "motion.timing": ("motion.performance=run",), "motion.energy": ("motion.performance=dance",),
@@ -52,7 +52,7 @@ def test_the_vocabulary_is_large_and_has_the_whole_camera() -> None:
     assert len(drawn & known) >= 80
     assert {tag for tag in known if tag.startswith(("camera.", "motion."))} <= drawn
     # What a taxonomy of a later version has under another name may be drawn too, nothing else.
-    assert all(tag in known or tag.startswith(("lighting.", "texture.", "style.light=")) for tag in drawn)
+    assert all(tag in known or tag.startswith(("lighting.", "texture.")) for tag in drawn)
 
 
 @pytest.mark.parametrize("tag", sorted(set(drawable_tags()) - DEFAULTS))
@@ -300,6 +300,14 @@ def test_an_aura_is_brightest_at_the_silhouette() -> None:
     far = outside & (cv2.dilate(alpha[2], np.ones((25, 25))) == 0)
     shift = np.abs(made.clip.frames[2].astype(float) - before[2]).max(-1)
     assert shift[near].mean() > 20.0 > 4.0 * shift[far].mean() and gain[near].mean() > 0.0
+
+
+def test_an_aura_larger_than_the_picture_and_light_above_white_are_drawn() -> None:
+    assert film("camera.angle=subjective", "vfx.light=aura", "motion.performance=walk").max() > 0.0
+    bright = EFFECTS["lighting.source"]["high_key"].front
+    assert bright is not None
+    lit = bright(None, 0, np.full((4, 4, 3), 1.6, np.float32))  # pyright: ignore[reportArgumentType]
+    assert lit is not None and np.isfinite(lit).all() and lit.min() > 0.9
 
 
 def test_a_vignette_darkens_corners_alone() -> None:

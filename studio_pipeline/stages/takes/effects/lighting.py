@@ -83,7 +83,7 @@ def _rim(scene: Scene, frame: int, picture: np.ndarray) -> None:
 
 def _high_key(scene: Scene, frame: int, picture: np.ndarray) -> np.ndarray:
     lab = to_oklab(picture)
-    lab[..., 0] = 1.0 - 0.58 * (1.0 - lab[..., 0]) ** 1.12
+    lab[..., 0] = 1.0 - 0.58 * np.maximum(1.0 - lab[..., 0], 0.0) ** 1.12
     lab[..., 1:] *= 0.88
     return np.minimum(from_oklab(lab), 1.0)
 

@@ -90,7 +90,7 @@ def _aura(scene: Scene, frame: int, picture: np.ndarray) -> None:
     noise = np.roll(noise, -round(1.1 * unit * frame / scene.fps) % scene.height, axis=0)
     tall = np.zeros_like(cover)
     for step in range(1, 9):
-        rise = round(step * 0.026 * unit)
+        rise = min(round(step * 0.026 * unit), scene.height)  # a character nearer than its own size
         moved = np.zeros_like(cover)
         moved[: scene.height - rise] = cover[rise:]
         tall = np.maximum(tall, moved * (1.0 - step / 9.0))
