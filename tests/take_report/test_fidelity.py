@@ -54,6 +54,8 @@ def test_a_take_fails_by_its_lowest_head_or_a_filter() -> None:
     low = scored(1, {"lines": 1.9, "limbs": 5.0})
     assert not low.passed and low.reasons == ("lines: the judge gives 1.9 of 5, at least 2",)
     assert scored(1, {"lines": 1.9, "limbs": 5.0}, least_head=1.5).passed
+    plate = score_take(1, {"folder": "x", "backend": "plate"}, (), {"lines": 1.9}, (), {}, ReportSettings())
+    assert plate.passed and plate.remarks == low.reasons  # somebody chose it: doubt is told and holds up nothing
     told = scored(2, {"lines": 5.0}, Filter("text", False, 1.0, "a row", fails=False))
     assert told.passed and told.remarks == ("text: a row",) and told.composite < scored(2, {"lines": 5.0}).composite
     cut = scored(3, {"lines": 5.0}, Filter("cut", False, 1.0, "new"))

@@ -30,7 +30,7 @@ class Weights(Settings):
 class ReportSettings(Settings):
     """When a take fails, and what makes one better than another."""
 
-    least_head: float = Field(default=2.0, ge=1.0, le=5.0)  # a take whose lowest head is under it fails
+    least_head: float = Field(default=2.0, ge=1.0, le=5.0)  # under it a take fails; of a plate it is told
     subject_iou: float = Field(default=0.35, ge=0.0, le=1.0)  # least overlap of index 0 with the character's silhouette
     text_fails: bool = False  # burnt-in text fails a take; otherwise it costs score and is told
     weights: Weights = Weights()

@@ -66,7 +66,9 @@ def score_take(
     lowest = heads[lowest_head] if heads else None
     reasons = [f"{one.name}: {one.message}" for one in filters if one.fails and not one.passed]
     if lowest is not None and lowest < settings.least_head:
-        reasons.append(f"{lowest_head}: the judge gives {lowest:.1f} of 5, at least {settings.least_head:g}")
+        # A plate was chosen by somebody: a network's doubt is told, and doesn't hold up the line.
+        told = remarks if made.get("backend") == "plate" else reasons
+        told.append(f"{lowest_head}: the judge gives {lowest:.1f} of 5, at least {settings.least_head:g}")
     fidelity = fidelity_score(fields)
     share = sum(one.passed for one in filters) / len(filters) if filters else 1.0
     mean = sum(heads.values()) / len(heads) if heads else None
