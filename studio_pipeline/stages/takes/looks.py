@@ -109,8 +109,7 @@ def asks(directives: Directives, field: str, value: str) -> bool:
 def look_of(directives: Directives, height: int) -> Look:
     """The look that the style directives ask for, on pictures ``height`` [px] high."""
     manner = LOOKS.get(directives.get("style.look") or "modern_digital", {})
-    parts = [
-        SHADINGS["cel"],
+    parts = [  # where nobody asks for a shading, the house's three soft tones: the lift reads form from them
         manner,
         LIGHTS.get(asked(directives, "lighting.source") or "soft_key", {}),
         SHADINGS.get(asked(directives, "style.shading") or "", {}),
