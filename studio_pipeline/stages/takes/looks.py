@@ -63,11 +63,11 @@ DIRECTIONS: dict[str, dict[str, Any]] = {
 """By value of ``lighting.direction``; the light falls from there in the picture."""
 
 QUALITIES: dict[str, dict[str, Any]] = {
-    "hard": {"softness": 0.006},
+    "hard": {"softness": 0.006, "levels": (0.02, 0.3)},
     "soft": {"softness": 0.34},
     "diffuse": {"softness": 0.6, "levels": (0.78, 0.78), "highlight": 0.0},
 }
-"""By value of ``lighting.quality``."""
+"""By value of ``lighting.quality``: how wide the border of shadows is, and how deep they are."""
 
 CONTRASTS: dict[str, dict[str, Any]] = {
     "even": {"shadow_tint": (0.76, 0.74, 0.82), "ambient": 0.68},
