@@ -14,6 +14,7 @@ from studio_pipeline.caption.narrative import narrate
 from studio_pipeline.caption.readings import LEAST_SURE, Reading
 from studio_pipeline.schema.caption import Caption
 from studio_pipeline.schema.directives import DirectiveValue
+from studio_pipeline.schema.evidence import Evidence
 from studio_pipeline.schema.taxonomy import Taxonomy, TaxonomyField
 
 __all__ = ["Network", "caption_of", "describe", "measured_words"]
@@ -30,15 +31,8 @@ class Network(Protocol):
         """Fields that it reads."""
         ...
 
-    def read(
-        self,
-        thumbs: np.ndarray,
-        details: np.ndarray,
-        signals: np.ndarray,
-        measures: np.ndarray,
-        said: Mapping[str, Mapping[str, float]],
-    ) -> Mapping[str, Word]:
-        """By field what is said, the measures' word ``said`` considered; arrays as in `evidence.Evidence`."""
+    def read(self, evidence: Evidence, said: Mapping[str, Mapping[str, float]]) -> Mapping[str, Word]:
+        """By field what is said, the measures' word ``said`` considered."""
         ...
 
 
@@ -71,9 +65,8 @@ def caption_of(looked: Looked, fps: Fraction, *, taxonomy: Taxonomy, network: Ne
         name: (values, "measured") for name, values in measured_words(looked.readings).items()
     }  # fmt: skip
     if network is not None:
-        evidence = gather(looked)
         said = {name: values for name, (values, _) in words.items()}
-        words |= network.read(evidence.thumbs, evidence.details, evidence.signals, evidence.measures, said)
+        words |= network.read(gather(looked), said)
     values, abstained = _said(words, taxonomy, decided=() if network is None else network.fields)
     return Caption(
         values=values, measures=looked.measures(), abstained=abstained, narrative=narrate(values, taxonomy),

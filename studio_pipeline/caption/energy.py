@@ -9,22 +9,30 @@ from studio_pipeline.caption.global_motion import GlobalMotion
 from studio_pipeline.caption.readings import Reading
 from studio_pipeline.caption.subject import Subject
 
-__all__ = ["energy", "subject_flow"]
+__all__ = ["COARSE", "energy", "subject_flow"]
 
+COARSE = 64
+"""Longest side of the flows that are kept [px]."""
 _STEPS = (("subtle", 0.0), ("gentle", 0.06), ("normal", 0.16), ("lively", 0.36), ("explosive", 0.75))
 """Least speed of each value, subject heights a second."""
 
 
-def subject_flow(footage: Footage, motion: GlobalMotion, subject: Subject) -> np.ndarray:
-    """Speed of the subject's surface per pair of frames once the camera's movement is out, small px. [T - 1]
+def subject_flow(footage: Footage, motion: GlobalMotion, subject: Subject) -> tuple[np.ndarray, np.ndarray]:
+    """How the subject's surface moves from frame to frame once the camera's movement is out.
 
-    The mean length over the upper half of the subject's pixels: a waving arm counts, a standing leg doesn't dilute it.
+    Returns:
+        Speeds [T - 1], small px a frame: the mean length over the upper half of the subject's pixels, so that a waving
+        arm counts and a standing leg doesn't dilute it. Flows [T - 1, h, w, 2] float32 of the whole picture, `COARSE`
+        px at most along a side, in small px a frame.
     """
     import cv2
 
     dense = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-    speeds = np.zeros(max(footage.count - 1, 0))
-    for t in range(len(speeds)):
+    pairs, (width, height) = max(footage.count - 1, 0), footage.size
+    shrink = min(1.0, COARSE / max(width, height))
+    size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
+    speeds, flows = np.zeros(pairs), np.zeros((pairs, size[1], size[0], 2), np.float32)
+    for t in range(pairs):
         before, after = footage.grey[t], footage.grey[t + 1]
         where = subject.masks[t] if subject.masks[t].any() else np.ones(before.shape, bool)
         if np.abs(before.astype(np.int16) - after).max() <= 3:
@@ -36,7 +44,8 @@ def subject_flow(footage: Footage, motion: GlobalMotion, subject: Subject) -> np
         flow = dense.calc(before, steady, None)  # pyright: ignore
         length = np.sort(np.linalg.norm(flow, axis=-1)[where])
         speeds[t] = length[len(length) // 2 :].mean()
-    return speeds
+        flows[t] = cv2.resize(flow, size, interpolation=cv2.INTER_AREA)
+    return speeds, flows
 
 
 def energy(footage: Footage, subject: Subject, speeds: np.ndarray) -> Reading:

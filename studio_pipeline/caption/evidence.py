@@ -6,25 +6,29 @@ The same numbers that the measures are taken from go in, so that a network need 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from studio_pipeline.caption.looking import Looked
+from studio_pipeline.schema.evidence import Evidence
 
-__all__ = ["DETAIL", "FRAMES", "MEASURES", "SIGNALS", "THUMBS", "THUMB_SIZE", "Evidence", "gather"]
+__all__ = ["DETAIL", "DETAIL_SIZE", "FRAMES", "MEASURES", "SIGNALS", "THUMB_SIZE", "gather"]
 
 FRAMES = 24
 """Frames of a window; a longer clip is read in several."""
-THUMBS = 8
-"""Pictures of a window that are shown whole."""
-THUMB_SIZE = 64
-"""Side of a picture [px], whatever the clip's shape."""
+THUMB_SIZE = 48
+"""Side of a whole picture and of a picture of the subject [px], whatever the clip's shape."""
 DETAIL = 3
-"""Pictures of which a square about the subject is shown larger: a clip 96 px high."""
+"""Pictures of which a square about the subject is shown larger: of a clip 128 px high."""
+DETAIL_SIZE = 64
+"""Its side [px]."""
 _WINDOWS = 6
-_HEIGHT = 96
+_HEIGHT = 128
+_ROOM = 1.2  # of the subject's extent, what its pictures show
+_CALM = 2.0  # frames over which their place follows the subject
+_TINY = 8.0  # px that a subject counts as at least
+_FAST = 0.25  # of a subject's square a frame: the largest speed that is told
 SIGNALS = (
     "shift_x", "shift_y", "scale", "roll", "known", "agreed", "spread", "speed", "change", "luma", "white", "black",
     "two", "chroma", "left", "top", "right", "bottom", "area", "seen",
@@ -51,43 +55,81 @@ MEASURES = (
 """Names of the measures that are shown; one that is missing is shown as such."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Evidence:
-    """Of one clip in W windows of at most `FRAMES` frames."""
-
-    thumbs: np.ndarray  # [W, THUMBS, THUMB_SIZE, THUMB_SIZE, 3] uint8 sRGB
-    details: np.ndarray  # [W, DETAIL, THUMB_SIZE, THUMB_SIZE, 3] uint8 sRGB
-    signals: np.ndarray  # [W, FRAMES, S] float32, zero after the clip's end
-    measures: np.ndarray  # [M] float32, NaN where missing
-
-
 def gather(looked: Looked) -> Evidence:
     """Evidence of a clip that was looked at."""
     count = looked.footage.count
     starts = np.unique(np.linspace(0, max(count - FRAMES, 0), min(_WINDOWS, -(-count // FRAMES))).round().astype(int))
-    signals = _signals(looked)
     windows = [range(start, min(start + FRAMES, count)) for start in starts]
-    padded = np.zeros((len(windows), FRAMES, len(SIGNALS)), np.float32)
-    for row, window in zip(padded, windows, strict=True):
-        row[: len(window)] = signals[window.start : window.stop]
     return Evidence(
-        thumbs=np.stack([_thumbs(looked, window) for window in windows]),
+        thumbs=_in_windows(_thumbs(looked), windows),
+        actors=_in_windows(_actors(looked), windows, after=(0, 0, 128, 128)),
         details=np.stack([_details(looked, window) for window in windows]),
-        signals=padded,
+        signals=_in_windows(_signals(looked), windows),
         measures=_measures(looked.measures()),
     )
 
 
-def _spread(window: range, count: int) -> np.ndarray:
-    return np.linspace(window.start, window.stop - 1, count).round().astype(int)
+def _in_windows(frames: np.ndarray, windows: list[range], *, after: tuple[int, ...] = (0,)) -> np.ndarray:
+    """[T, ...] cut into windows, ``after`` where one is shorter. [W, FRAMES, ...]"""
+    found = np.full((len(windows), FRAMES, *frames.shape[1:]), after, frames.dtype)
+    for row, window in zip(found, windows, strict=True):
+        row[: len(window)] = frames[window.start : window.stop]
+    return found
 
 
-def _thumbs(looked: Looked, window: range) -> np.ndarray:
+def _thumbs(looked: Looked) -> np.ndarray:
     import cv2
 
     size = (THUMB_SIZE, THUMB_SIZE)
-    return np.stack([cv2.resize(looked.footage.frames[t], size, interpolation=cv2.INTER_AREA)
-                     for t in _spread(window, THUMBS)])  # fmt: skip
+    return np.stack([cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in looked.footage.frames])
+
+
+def _actors(looked: Looked) -> np.ndarray:
+    """The subject in squares that go along with it: luma, mask, and how it moves. [T, S, S, 4] uint8"""
+    masks = looked.subject.masks
+    size = np.array(masks.shape[:0:-1])
+    places, side = _places(looked.subject.boxes * np.tile(size, 2), size)
+    still = np.zeros((1, *looked.flows.shape[1:]), np.float32)
+    shrunk = looked.flows.shape[2] / size[0]
+    found = np.zeros((len(masks), THUMB_SIZE, THUMB_SIZE, 4), np.uint8)
+    for t, (place, flow) in enumerate(zip(places, np.concatenate([looked.flows, still]), strict=True)):
+        shown = np.dstack([looked.footage.grey[t], 255 * masks[t].astype(np.uint8)])
+        found[t, ..., :2] = _square(shown, place, side)
+        speed = _square(flow, place * shrunk, side * shrunk) / side
+        found[t, ..., 2:] = 128.5 + 127.0 * np.sign(speed) * np.sqrt(np.minimum(np.abs(speed) / _FAST, 1.0))
+    return found
+
+
+def _square(picture: np.ndarray, place: np.ndarray, side: float) -> np.ndarray:
+    """A square of a picture about a place, zero beyond its border. [THUMB_SIZE, THUMB_SIZE, C]"""
+    import cv2
+
+    size, how = max(1, round(side)), cv2.INTER_AREA if side > THUMB_SIZE else cv2.INTER_LINEAR
+    margin = size + 1
+    wide = cv2.copyMakeBorder(picture, margin, margin, margin, margin, cv2.BORDER_CONSTANT)
+    left, top = np.round(place - side / 2.0).astype(int) + margin
+    return cv2.resize(wide[top : top + size, left : left + size], (THUMB_SIZE, THUMB_SIZE), interpolation=how)
+
+
+def _places(boxes: np.ndarray, size: np.ndarray) -> tuple[np.ndarray, float]:
+    """Middles [T, 2] and side of squares about the subject, calm and as large as its largest moment needs.
+
+    Of the whole picture where nothing is seen; ``boxes`` [T, 4] and ``size``, width and height, in px.
+    """
+    from scipy.ndimage import gaussian_filter1d
+
+    seen = np.isfinite(boxes[:, 0])
+    if not seen.any():
+        return np.tile(size / 2.0, (len(boxes), 1)), float(max(size))
+    extent = (boxes[seen, 2:] - boxes[seen, :2]).max(1)
+    at, middles = np.arange(len(boxes)), (boxes[:, :2] + boxes[:, 2:]) / 2.0
+    places = np.stack([np.interp(at, at[seen], middles[seen, axis]) for axis in range(2)], axis=1)
+    places = gaussian_filter1d(places, _CALM, axis=0, mode="nearest")
+    return np.clip(places, 0.0, size), _ROOM * max(float(np.percentile(extent, 95)), _TINY)
+
+
+def _spread(window: range, count: int) -> np.ndarray:
+    return np.linspace(window.start, window.stop - 1, count).round().astype(int)
 
 
 def _details(looked: Looked, window: range) -> np.ndarray:
@@ -96,16 +138,16 @@ def _details(looked: Looked, window: range) -> np.ndarray:
 
     frames = looked.footage.frames
     scale = _HEIGHT / frames.shape[1]
-    size = (max(THUMB_SIZE, round(frames.shape[2] * scale)), _HEIGHT)
+    size = (max(DETAIL_SIZE, round(frames.shape[2] * scale)), _HEIGHT)
     how = cv2.INTER_AREA if scale < 1.0 else cv2.INTER_LINEAR
     found = []
     for t in _spread(window, DETAIL + 2)[1:-1]:
         frame = cv2.resize(frames[t], size, interpolation=how)
         box = looked.subject.boxes[t]
         x, y = (0.5, 0.5) if np.isnan(box).any() else ((box[0] + box[2]) / 2.0, 0.6 * box[1] + 0.4 * box[3])
-        left = int(np.clip(x * size[0] - THUMB_SIZE / 2, 0, size[0] - THUMB_SIZE))
-        top = int(np.clip(y * size[1] - THUMB_SIZE / 2, 0, size[1] - THUMB_SIZE))
-        found.append(frame[top : top + THUMB_SIZE, left : left + THUMB_SIZE])
+        left = int(np.clip(x * size[0] - DETAIL_SIZE / 2, 0, size[0] - DETAIL_SIZE))
+        top = int(np.clip(y * size[1] - DETAIL_SIZE / 2, 0, size[1] - DETAIL_SIZE))
+        found.append(frame[top : top + DETAIL_SIZE, left : left + DETAIL_SIZE])
     return np.stack(found)
 
 

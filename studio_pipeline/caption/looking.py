@@ -37,6 +37,7 @@ class Looked:
     motion: GlobalMotion  # of the background
     subject: Subject
     speeds: np.ndarray  # [T - 1] float64, see `subject_flow`
+    flows: np.ndarray  # [T - 1, h, w, 2] float32, the same
     changes: np.ndarray  # [T - 1] float64, see `drawing_changes`
     light: Light
     pictures: list[Still]
@@ -59,7 +60,7 @@ def look(frames: np.ndarray, fps: Fraction | float, *, alpha: np.ndarray | None 
     light = light_of(footage)
     odd = frozenset(int(t) for t in np.flatnonzero(light.flash | light.impact | (light.mean < _DARK)))
     pictures = stills(footage, subject, skip=odd)
-    speeds = subject_flow(footage, motion, subject)
+    speeds, flows = subject_flow(footage, motion, subject)
     changes = drawing_changes(footage, motion, subject)
     readings = (
         camera_move(footage, camera_path(footage, motion, subject)), framing(subject, footage.size),
@@ -68,6 +69,6 @@ def look(frames: np.ndarray, fps: Fraction | float, *, alpha: np.ndarray | None 
         halftone(pictures), grain(footage, pictures),
     )  # fmt: skip
     return Looked(
-        footage=footage, motion=motion, subject=subject, speeds=speeds, changes=changes, light=light,
-        pictures=pictures, readings=readings,
+        footage=footage, motion=motion, subject=subject, speeds=speeds, flows=flows, changes=changes,
+        light=light, pictures=pictures, readings=readings,
     )  # fmt: skip

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 __all__ = ["evaluate_caption"]
 
 _SEED = 909  # of the cases; training has others
-_CAST = 16  # procedural characters beside the files
+_CAST = 60  # procedural characters beside the files
 _VIDEOS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".gif", ".avi")
 _LONGEST = 240  # frames of a real clip that are read
 
 
 def evaluate_caption(
-    clips: Annotated[int, typer.Option("--clips", min=1, max=100_000, help="Clips to film and read.")] = 700,
+    clips: Annotated[int, typer.Option("--clips", min=1, max=100_000, help="Clips to film and read.")] = 900,
     data: Annotated[
         Path | None,
         typer.Option("--data", help="Folder with rigs/ (the cast) and video/ (real clips).", file_okay=False),
@@ -38,7 +38,7 @@ def evaluate_caption(
     alpha: Annotated[
         bool, typer.Option("--alpha/--pixels", help="Whether the clips' own alpha may be looked at.")
     ] = True,
-    height: Annotated[int, typer.Option("--height", min=48, max=512, help="Of the clips [px], even.")] = 72,
+    height: Annotated[int, typer.Option("--height", min=48, max=512, help="Of the clips [px], even.")] = 128,
     seed: Annotated[int, typer.Option("--seed", help="Draws cases.")] = _SEED,
     out: Annotated[Path, typer.Option("--out", help="Where results go.")] = Path("out/evaluate_caption"),
     json_file: Annotated[

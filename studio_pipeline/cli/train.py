@@ -68,12 +68,12 @@ def rig(
 @train_app.command()
 def caption(
     out: Annotated[Path, typer.Option("--out", help="The training's folder with its clips; goes on if it was begun.")],
-    clips: Annotated[int, typer.Option("--clips", min=25, help="Clips to learn from; a fifth more to judge.")] = 1500,
-    height: Annotated[int, typer.Option("--height", min=48, max=512, help="Of the clips [px], even.")] = 72,
+    clips: Annotated[int, typer.Option("--clips", min=25, help="Clips to learn from; a fifth more to judge.")] = 4000,
+    height: Annotated[int, typer.Option("--height", min=48, max=512, help="Of the clips [px], even.")] = 128,
     minutes: Annotated[float, typer.Option("--minutes", min=0.02, max=100_000, help="Length of this piece.")] = 10.0,
     device: Annotated[str, typer.Option("--device", help="cpu, cuda or auto.")] = "auto",
     batch: Annotated[int, typer.Option("--batch", min=2, max=1024)] = 32,
-    rate: Annotated[float, typer.Option("--rate", min=1e-6, max=0.1, help="Learning rate.")] = 1e-3,
+    rate: Annotated[float, typer.Option("--rate", min=1e-6, max=0.1, help="Learning rate.")] = 2e-3,
     workers: Annotated[int, typer.Option("--workers", min=1, max=64, help="Processes that film clips.")] = 1,
     cooldown: Annotated[bool, typer.Option("--cooldown", help="Let the rate fall to nothing: the last piece.")] = False,
     seed: Annotated[int, typer.Option("--seed")] = 1,

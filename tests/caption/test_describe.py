@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+import cv2
 import numpy as np
 import pytest
 from support.drawn import posed
 from support.moving import filmed
 
 from studio_pipeline.caption import describe
-from studio_pipeline.caption.evidence import DETAIL, FRAMES, MEASURES, SIGNALS, THUMB_SIZE, THUMBS, gather
+from studio_pipeline.caption.evidence import DETAIL, DETAIL_SIZE, FRAMES, MEASURES, SIGNALS, THUMB_SIZE, gather
 from studio_pipeline.caption.looking import look
 from studio_pipeline.schema.taxonomy import load_taxonomy
 
@@ -22,10 +23,12 @@ class Opinion:
 
     fields = ("camera.move", "motion.mood", "vfx.element", "style.line")
 
-    def read(self, thumbs, details, signals, measures, said):
-        assert thumbs.shape[1:] == (THUMBS, THUMB_SIZE, THUMB_SIZE, 3) and thumbs.dtype == np.uint8
-        assert details.shape[1:] == (DETAIL, THUMB_SIZE, THUMB_SIZE, 3)
-        assert signals.shape == (len(thumbs), FRAMES, len(SIGNALS)) and measures.shape == (len(MEASURES),)
+    def read(self, evidence, said):
+        count = len(evidence.thumbs)
+        assert evidence.thumbs.shape == (count, FRAMES, THUMB_SIZE, THUMB_SIZE, 3) and evidence.thumbs.dtype == np.uint8
+        assert evidence.actors.shape == (count, FRAMES, THUMB_SIZE, THUMB_SIZE, 4)
+        assert evidence.details.shape == (count, DETAIL, DETAIL_SIZE, DETAIL_SIZE, 3)
+        assert evidence.signals.shape == (count, FRAMES, len(SIGNALS)) and evidence.measures.shape == (len(MEASURES),)
         assert said["camera.move"]["pan_right"] > 0.5
         return {
             "camera.move": ({"slide_right": 0.45}, "model"), "style.line": ({}, "model"),
@@ -79,9 +82,25 @@ def test_a_long_clip_is_shown_in_windows_that_cover_its_ends():
     frames, alpha = np.stack([p for p, _ in drawn]), np.stack([m for _, m in drawn])
     evidence = gather(look(frames, 24, alpha=alpha))
     assert len(evidence.thumbs) == 3
-    assert np.array_equal(evidence.thumbs[0, 0], frames[0]) and np.array_equal(evidence.thumbs[-1, -1], frames[-1])
+    first, last = (cv2.resize(frames[t], (THUMB_SIZE, THUMB_SIZE), interpolation=cv2.INTER_AREA) for t in (0, -1))
+    assert np.array_equal(evidence.thumbs[0, 0], first) and np.array_equal(evidence.thumbs[-1, -1], last)
     short = gather(look(frames[:10], 24, alpha=alpha[:10]))
     assert short.signals.shape[0] == 1 and np.abs(short.signals[0, 10:]).max() == 0.0
+
+
+def test_the_subject_is_shown_in_the_middle_and_how_it_moves():
+    picture = np.zeros((96, 128, 3), np.uint8) + np.random.default_rng(1).integers(60, 90, (96, 128, 1), dtype=np.uint8)
+    frames, alpha = np.repeat(picture[None], 12, 0), np.zeros((12, 96, 128), np.uint8)
+    texture = np.random.default_rng(2).integers(90, 255, (32, 24, 3), dtype=np.uint8)
+    texture = cv2.GaussianBlur(texture, (5, 5), 0)
+    for t in range(12):
+        frames[t, 30:62, 20 + 2 * t : 44 + 2 * t], alpha[t, 30:62, 20 + 2 * t : 44 + 2 * t] = texture, 255
+    actors = gather(look(frames, 24, alpha=alpha)).actors[0]
+    inside = actors[5, ..., 1] > 127
+    assert np.abs(np.argwhere(inside).mean(0) - (THUMB_SIZE - 1) / 2).max() < 2.0
+    across, down = (float(np.median(actors[5, ..., k][inside])) - 128.0 for k in (2, 3))
+    assert across == pytest.approx(127.0 * (2.0 / (1.2 * 32.0) / 0.25) ** 0.5, rel=0.15) and abs(down) < 12.0
+    assert (actors[12:, ..., 2:] == 128).all() and (actors[12:, ..., :2] == 0).all()
 
 
 def test_the_narrative_follows_the_order_of_the_groups():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +11,15 @@ import torch
 
 from studio_pipeline.models.caption import CaptionReader, load_reader
 from studio_pipeline.models.caption.fusion import FieldReading, calibrated, joined, said_of
-from studio_pipeline.models.caption.network import KIND, CaptionNet, field_slices
-from studio_pipeline.models.caption.reader import probabilities
+from studio_pipeline.models.caption.network import KIND, CaptionNet, Seen, field_slices
+from studio_pipeline.models.caption.reader import logits_of, words_of
 from studio_pipeline.models.files import write_weights
 from studio_pipeline.schema.errors import InputError
+from studio_pipeline.schema.evidence import Evidence
 
 FIELDS = [["camera.move", ["fix", "pan_left"], False], ["vfx.impact", ["flash", "debris", "cracks"], True]]
 CONFIG = {
-    "fields": FIELDS, "signals": 6, "measures": 4, "width": 16, "centre": [0.0, 1.0, 2.0, 3.0],
+    "fields": FIELDS, "signals": 6, "measures": 4, "frames": 12, "width": 16, "centre": [0.0, 1.0, 2.0, 3.0],
     "spread": [1.0, 1.0, 2.0, 1.0],
 }  # fmt: skip
 
@@ -27,31 +29,49 @@ def net() -> CaptionNet:
     return CaptionNet(CONFIG).eval()
 
 
-def evidence(seed: int, windows: int = 2) -> tuple[np.ndarray, ...]:
+def evidence(seed: int, windows: int = 2) -> Evidence:
     rng = np.random.default_rng(seed)
-    thumbs, details = (rng.integers(0, 255, (windows, k, 32, 32, 3)).astype(np.uint8) for k in (3, 2))
+    thumbs, actors, details = (
+        rng.integers(0, 255, (windows, k, 32, 32, c)).astype(np.uint8) for k, c in ((12, 3), (12, 4), (2, 3))
+    )
     signals = rng.normal(size=(windows, 12, 6)).astype(np.float32)
-    return thumbs, details, signals, np.array([0.5, np.nan, 2.0, 3.0], np.float32)
+    measures = np.array([0.5, np.nan, 2.0, 3.0], np.float32)
+    return Evidence(thumbs=thumbs, actors=actors, details=details, signals=signals, measures=measures)
 
 
 def test_probabilities_are_those_of_the_logits():
-    thumbs, details, signals, measures = evidence(1)
-    rows = np.repeat(measures[None], 2, 0)
-    found = probabilities(net(), thumbs, details, signals, rows)
+    given, said = evidence(1), {"camera.move": {"fix": 0.75}}
+    words = words_of(FIELDS, said)
+    assert words.tolist() == [0.75, 0.0, 0.0, 0.0, 0.0]
+    rows = [np.repeat(array[None], 2, 0) for array in (given.measures, words)]
+    arrays = (given.thumbs, given.actors, given.details, given.signals, *rows)
     with torch.no_grad():
-        logits = net()(*(torch.from_numpy(a) for a in (thumbs, details, signals, rows))).numpy()
+        logits = net()(Seen(*(torch.from_numpy(a) for a in arrays))).numpy()
+    assert np.allclose(logits_of(net(), given, *rows), logits, atol=1e-6)
     assert field_slices(FIELDS) == {"camera.move": slice(0, 2), "vfx.impact": slice(2, 5)}
-    assert np.allclose(found["camera.move"].sum(1), 1.0)
-    assert np.allclose(found["camera.move"], torch.softmax(torch.from_numpy(logits[:, :2]), 1).numpy(), atol=1e-5)
-    assert np.allclose(found["vfx.impact"], 1.0 / (1.0 + np.exp(-logits[:, 2:])), atol=1e-5)
+    found = CaptionReader(net(), {}).chances(given, said)
+    softmax = torch.softmax(torch.from_numpy(logits[:, :2]), 1).numpy()
+    assert np.allclose(found["camera.move"], softmax.mean(0), atol=1e-5)  # windows are averaged ...
+    assert np.allclose(found["vfx.impact"], (1.0 / (1.0 + np.exp(-logits[:, 2:]))).max(0), atol=1e-5)  # ... or searched
+
+
+def test_every_logit_comes_from_the_trunk_of_its_axis():
+    fields = [["vfx.impact", ["a", "b"], True], ["camera.move", ["c", "d"], False], ["vfx.light", ["e"], True]]
+    made = CaptionNet(CONFIG | {"fields": fields}).eval()
+    given = evidence(5)
+    rows = [np.repeat(array[None], 2, 0) for array in (given.measures, np.zeros(5, np.float32))]
+    before = logits_of(made, given, *rows)
+    with torch.no_grad():
+        made.trunks[0][-1].bias += 1.0  # pyright: ignore  # the camera's
+    assert np.allclose(logits_of(made, given, *rows) - before, [[0.0, 0.0, 1.0, 1.0, 0.0]], atol=1e-5)
 
 
 def test_a_missing_measure_is_not_a_measure_of_nothing():
-    thumbs, details, signals, measures = evidence(2)
-    other = measures.copy()
-    other[1] = 1.0  # its centre: the same number as a missing one is given
+    given = evidence(2)
+    measures = given.measures.copy()
+    measures[1] = 1.0  # its centre: the same number as a missing one is given
     reader = CaptionReader(net(), {})
-    first, second = (reader.chances(thumbs, details, signals, m)["camera.move"] for m in (measures, other))
+    first, second = (reader.chances(e, {})["camera.move"] for e in (given, replace(given, measures=measures)))
     assert np.abs(first - second).max() > 1e-6
 
 
@@ -87,8 +107,9 @@ def test_weights_come_back_with_their_readings(tmp_path: Path):
     assert reader.readings["camera.move"] == FieldReading(source="both", threshold=0.25)
     assert reader.fields == ("camera.move", "vfx.impact")
     given = evidence(3)
-    assert np.allclose(reader.chances(*given)["vfx.impact"], CaptionReader(made, {}).chances(*given)["vfx.impact"])
-    said = reader.read(*given, {"camera.move": {"fix": 0.99}})
+    other = CaptionReader(made, {})
+    assert np.allclose(reader.chances(given, {})["vfx.impact"], other.chances(given, {})["vfx.impact"])
+    said = reader.read(given, {"camera.move": {"fix": 0.99}})
     assert said["camera.move"][1] == "model" and set(said) == {"camera.move", "vfx.impact"}
 
 

@@ -62,10 +62,14 @@ def test_evidence_of_a_mirrored_clip_is_mirrored_evidence():
     clip = film(case, taxonomy, {"camera.move": ("fix", "pan_left")}).clip
     seen = [gather(look(f, 24, alpha=a)) for f, a in
             ((clip.frames, clip.alpha), (clip.frames[:, :, ::-1].copy(), clip.alpha[:, :, ::-1].copy()))]  # fmt: skip
-    one = Examples(thumbs=seen[0].thumbs, details=seen[0].details, signals=seen[0].signals,
+    one = Examples(thumbs=seen[0].thumbs, actors=seen[0].actors, details=seen[0].details, signals=seen[0].signals,
                    measures=seen[0].measures[None], truths=[{}], said=[{}])  # fmt: skip
-    thumbs, _, signals, measures = (t.numpy() for t in batch_of(one, np.array([0]), np.array([True])))
+    words, swap = np.array([[0.1, 0.7, 0.0, 0.2, 0.3]], np.float32), mirrored_values(FIELDS)
+    shown = batch_of(one, np.array([0]), np.array([True]), words, swap)
+    thumbs, actors, _, signals, measures, said = (t.numpy() for t in shown)
     assert np.array_equal(thumbs, seen[1].thumbs)
+    assert np.abs(actors.astype(int) - seen[1].actors).mean() < 6.0  # places are rounded to pixels
+    assert np.allclose(said, [[0.1, 0.0, 0.7, 0.2, 0.3]])
     for name in ("left", "right", "area", "luma"):
         place = SIGNALS.index(name)
         assert np.allclose(signals[0, :, place], seen[1].signals[0, :, place], atol=0.02), name

@@ -22,12 +22,13 @@ from studio_pipeline.models.caption import CaptionReader
 from studio_pipeline.schema.arrays import load_arrays, save_arrays
 from studio_pipeline.schema.clip import Clip
 from studio_pipeline.schema.errors import InputError, StudioError, one_line
+from studio_pipeline.schema.evidence import Evidence
 
 __all__ = ["WAYS", "Film", "Work", "evaluate", "film_all"]
 
 WAYS = ("measured", "network", "both")
 """Whose word a row holds."""
-_EVIDENCE = ("thumbs", "details", "signals", "measures")
+_EVIDENCE = ("thumbs", "actors", "details", "signals", "measures")
 
 
 class _Filmed(Protocol):
@@ -147,7 +148,7 @@ def _read(row: Row, reader: CaptionReader | None) -> Row:
     words: dict[str, dict[str, float]] = told["words"]
     said: dict[str, Any] = {"measured": {name: _sure(values) for name, values in words.items()}}
     if reader is not None:
-        chances = reader.chances(*(arrays[name] for name in _EVIDENCE))
+        chances = reader.chances(Evidence(**{name: arrays[name] for name in _EVIDENCE}), words)
         fused = {name: dict(found) for name, (found, _) in reader.weigh(chances, words).items()}
         said |= {"network": _alone(reader, chances), "both": said["measured"] | fused}
     return {"name": row["name"], "actor": row["actor"], "truth": told["truth"], "said": said}

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from studio_pipeline.models.caption.fusion import FieldReading, joined, said_of
-from studio_pipeline.models.caption.network import KIND, CaptionNet, field_slices
+from studio_pipeline.models.caption.network import KIND, CaptionNet, Seen, field_slices
 from studio_pipeline.models.files import load_network, read_weights
 from studio_pipeline.schema.assets import assets_folder
 from studio_pipeline.schema.errors import InputError
+from studio_pipeline.schema.evidence import Evidence
 
-__all__ = ["CaptionReader", "load_reader", "probabilities"]
+__all__ = ["CaptionReader", "chances_of", "load_reader", "logits_of", "words_of"]
 
 WEIGHTS = "caption/caption.safetensors"
 
@@ -31,34 +32,32 @@ class CaptionReader:
         return tuple(name for name, _, _ in self.net.config["fields"])
 
     def read(
-        self,
-        thumbs: np.ndarray,
-        details: np.ndarray,
-        signals: np.ndarray,
-        measures: np.ndarray,
-        said: Mapping[str, Mapping[str, float]],
+        self, evidence: Evidence, said: Mapping[str, Mapping[str, float]]
     ) -> dict[str, tuple[dict[str, float], str]]:
         """What is said of every field.
 
         Args:
-            thumbs: Windows of a clip as `caption.evidence.Evidence` has them. [W, K, S, S, 3] uint8
-            details: [W, D, S, S, 3] uint8
-            signals: [W, F, C] float32
-            measures: [M] float32
+            evidence: Of a clip, in windows.
             said: Confidences of the measures by value, by field.
 
         Returns:
             By field, values with calibrated confidences (none: it is left open) and whose word it is: "measured" or
             "model".
         """
-        return self.weigh(self.chances(thumbs, details, signals, measures), said)
+        return self.weigh(self.chances(evidence, said), said)
 
-    def chances(
-        self, thumbs: np.ndarray, details: np.ndarray, signals: np.ndarray, measures: np.ndarray
-    ) -> dict[str, np.ndarray]:
+    def chances(self, evidence: Evidence, said: Mapping[str, Mapping[str, float]]) -> dict[str, np.ndarray]:
         """The network's own probabilities [V] by field, of all windows together; arguments as `read` has them."""
-        rows = probabilities(self.net, thumbs, details, signals, np.repeat(measures[None], len(thumbs), 0))
-        return {name: rows[name].max(0) if many else rows[name].mean(0) for name, _, many in self.net.config["fields"]}
+        fields = self.net.config["fields"]
+        count = len(evidence.thumbs)
+        words = np.repeat(words_of(fields, said)[None], count, 0)
+        measures = np.repeat(evidence.measures[None], count, 0)
+        logits = logits_of(self.net, evidence, measures, words)
+        rows = {
+            name: chances_of(logits[:, part], many=many)
+            for (name, _, many), part in zip(fields, field_slices(fields).values(), strict=True)
+        }
+        return {name: rows[name].max(0) if many else rows[name].mean(0) for name, _, many in fields}
 
     def weigh(
         self, chances: Mapping[str, np.ndarray], said: Mapping[str, Mapping[str, float]]
@@ -73,29 +72,38 @@ class CaptionReader:
         return found
 
 
-def probabilities(
-    net: CaptionNet, thumbs: np.ndarray, details: np.ndarray, signals: np.ndarray, measures: np.ndarray
-) -> dict[str, np.ndarray]:
-    """The network's probabilities [N, V] by field, of N windows; arrays as `CaptionReader.read` has them."""
+def words_of(fields: Sequence[Sequence[Any]], said: Mapping[str, Mapping[str, float]]) -> np.ndarray:
+    """The measures' confidences in every value of ``fields`` [name, [values], many]. [V] float32"""
+    return np.array([said.get(name, {}).get(value, 0.0) for name, values, _ in fields for value in values], np.float32)
+
+
+def logits_of(net: CaptionNet, seen: Evidence, measures: np.ndarray, words: np.ndarray) -> np.ndarray:
+    """The network's logits of N windows [N, V] float64.
+
+    Args:
+        net: The network.
+        seen: The windows' pictures and curves.
+        measures: [N, M] float32
+        words: [N, V] float32
+    """
     import torch
 
+    arrays = (seen.thumbs, seen.actors, seen.details, seen.signals, measures, words)
     logits = []
+    net.eval()
     with torch.no_grad():
-        for start in range(0, len(thumbs), 32):
-            part = slice(start, start + 32)
-            given = (torch.from_numpy(np.ascontiguousarray(a[part])) for a in (thumbs, details, signals, measures))
-            logits.append(net(*given).to(torch.float64).numpy())
-    rows = np.concatenate(logits)
-    found = {}
-    slices = field_slices(net.config["fields"])
-    for name, _, many in net.config["fields"]:
-        part = rows[:, slices[name]]
-        if many:
-            found[name] = 1.0 / (1.0 + np.exp(-part))
-        else:
-            part = np.exp(part - part.max(1, keepdims=True))
-            found[name] = part / part.sum(1, keepdims=True)
-    return found
+        for start in range(0, len(seen.thumbs), 32):
+            given = Seen(*(torch.from_numpy(np.ascontiguousarray(a[start : start + 32])) for a in arrays))
+            logits.append(net(given).to(torch.float64).numpy())
+    return np.concatenate(logits)
+
+
+def chances_of(logits: np.ndarray, *, many: bool) -> np.ndarray:
+    """Probabilities of a field's values [N, V], each for itself where ``many`` may hold."""
+    if many:
+        return 1.0 / (1.0 + np.exp(-logits))
+    part = np.exp(logits - logits.max(1, keepdims=True))
+    return part / part.sum(1, keepdims=True)
 
 
 def load_reader(path: Path | None = None) -> CaptionReader:

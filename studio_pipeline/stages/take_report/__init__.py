@@ -11,6 +11,8 @@ Verdict: ``take_left`` (fails when no take passed; doesn't block, because an art
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from studio_pipeline.stages.base import Backend, Settings, Stage
@@ -32,6 +34,7 @@ class ReportSettings(Settings):
 
     least_head: float = Field(default=2.0, ge=1.0, le=5.0)  # under it a take fails; of a plate it is told
     subject_iou: float = Field(default=0.35, ge=0.0, le=1.0)  # least overlap of index 0 with the character's silhouette
+    captioner: Literal["auto", "network", "measured"] = "auto"  # reads takes; auto: the network what previz drew
     text_fails: bool = False  # burnt-in text fails a take; otherwise it costs score and is told
     weights: Weights = Weights()
 
@@ -51,5 +54,5 @@ STAGE = Stage(
     },
     default="judge",
     checks=("take_left",),
-    assets=("taxonomy", "weights/judge"),
+    assets=("taxonomy", "weights/judge", "weights/caption"),
 )

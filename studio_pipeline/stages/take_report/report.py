@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from studio_pipeline.caption import describe
+from studio_pipeline.models.caption import CaptionReader, load_reader
 from studio_pipeline.models.judge.judging import judge_clip, shipped_judge
 from studio_pipeline.schema.arrays import load_json, save_json
 from studio_pipeline.schema.clip import Clip
@@ -35,6 +36,7 @@ def run(context: StageContext) -> StageResult:
     character = Character.load(context.inputs["character"])
     canonical, taxonomy = CameraPath.load(context.inputs["canonical_view"]), load_taxonomy()
     net = shipped_judge()
+    readers = {made["backend"]: _reader(settings.captioner, made["backend"]) for made in takes}
     scores: list[TakeScore] = []
     shown = []
     for index, made in enumerate(takes):
@@ -43,7 +45,7 @@ def run(context: StageContext) -> StageResult:
         camera = _camera(source / made["folder"], canonical)
         filters = take_filters(clip, camera, character, directives, settings)
         heads = judge_clip(clip.frames, net, alpha=clip.alpha)
-        caption = describe(clip.frames, clip.fps, alpha=clip.alpha, taxonomy=taxonomy)
+        caption = describe(clip.frames, clip.fps, alpha=clip.alpha, taxonomy=taxonomy, network=readers[made["backend"]])
         fields = compare(directives, caption.values, caption.abstained)
         scores.append(score_take(index, made, filters, heads, fields, caption.model_dump(mode="json"), settings))
         shown.append(clip.frames)
@@ -71,6 +73,11 @@ def take_filters(
         subject_filter(clip, rest, least=settings.subject_iou),
         text_filter(clip.frames, rest, fails=settings.text_fails),
     ]
+
+
+def _reader(captioner: str, backend: str) -> CaptionReader | None:
+    """The network that reads a backend's takes beside the measures; it learnt from previz, and errs on live action."""
+    return load_reader() if captioner == "network" or (captioner == "auto" and backend == "previz") else None
 
 
 def _camera(folder: Path, canonical: CameraPath) -> CameraPath:

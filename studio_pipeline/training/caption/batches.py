@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from studio_pipeline.caption.evidence import MEASURES, SIGNALS
-from studio_pipeline.models.caption.network import field_slices
+from studio_pipeline.models.caption.network import Seen, field_slices
 from studio_pipeline.training.caption.examples import Examples
 
 __all__ = ["Goals", "batch_of", "fields_of", "goals_of", "mirrored_values"]
@@ -63,12 +63,23 @@ def mirrored_values(fields: Fields) -> np.ndarray:
     return np.array(found)
 
 
-def batch_of(examples: Examples, rows: np.ndarray, mirror: np.ndarray) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Thumbs, details, signals and measures of some clips, those in ``mirror`` [B] bool seen in one."""
-    thumbs, details = examples.thumbs[rows].copy(), examples.details[rows].copy()
-    signals, measures = examples.signals[rows].copy(), examples.measures[rows].copy()
-    thumbs[mirror] = thumbs[mirror, :, :, ::-1]
-    details[mirror] = details[mirror, :, :, ::-1]
+def batch_of(examples: Examples, rows: np.ndarray, mirror: np.ndarray, words: np.ndarray, swap: np.ndarray) -> Seen:
+    """What the network is shown of some clips, those in ``mirror`` [B] bool seen in one.
+
+    Args:
+        examples: All clips.
+        rows: Which. [B] int
+        mirror: Which of these in a mirror. [B] bool
+        words: The measures' words of all clips. [N, V] float32
+        swap: See `mirrored_values`.
+    """
+    thumbs, actors, details = (array[rows] for array in (examples.thumbs, examples.actors, examples.details))
+    signals, measures = examples.signals[rows], examples.measures[rows]
+    for pictures in (thumbs, actors, details):
+        pictures[mirror] = pictures[mirror, :, :, ::-1]
+    actors[mirror, ..., 2] = (
+        255 - np.maximum(actors[mirror, ..., 2], 1) + 1
+    )  # what moves to the right moves to the left
     for name in _TURNED:
         signals[mirror, :, SIGNALS.index(name)] *= -1.0
     left, right, seen = (SIGNALS.index(name) for name in ("left", "right", "seen"))
@@ -84,4 +95,5 @@ def batch_of(examples: Examples, rows: np.ndarray, mirror: np.ndarray) -> tuple[
     cut = [MEASURES.index(f"subject_cut_{side}_share") for side in ("left", "right")]
     for place, other in (cut, cut[::-1]):
         measures[mirror, place] = examples.measures[rows][mirror, other]
-    return tuple(torch.from_numpy(array) for array in (thumbs, details, signals, measures))  # pyright: ignore
+    said = np.where(mirror[:, None], words[rows][:, swap], words[rows])
+    return Seen(*(torch.from_numpy(array) for array in (thumbs, actors, details, signals, measures, said)))

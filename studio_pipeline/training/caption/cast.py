@@ -40,7 +40,7 @@ def shipped() -> tuple[str, ...]:
     return tuple(str(path) for path in sorted((assets_folder() / "characters").glob("*.glb")))
 
 
-@lru_cache(maxsize=96)
+@lru_cache(maxsize=256)
 def load_actor(name: str) -> Actor:
     """A rigged file by its path, or a procedural character by ``procedural:N``.
 

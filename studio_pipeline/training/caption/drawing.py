@@ -26,6 +26,8 @@ _KINDS: tuple[tuple[tuple[str, ...], tuple[float, float]], ...] = (
     (("motion.", "subject."), (0.5, 0.05)),
 )
 """Of each kind of field, the chance that one unusual thing is asked for, and a second one."""
+_CROWDED = ((0.95, 0.35), (0.9, 0.6, 0.3), (0.9, 0.5), (0.6, 0.2))
+"""The same of clips to learn from: each teaches more values than a director would ask of one shot."""
 _ASPECTS = (1.0, 1.0, 7.0 / 6.0, 4.0 / 3.0, 11.0 / 12.0)
 
 
@@ -61,6 +63,7 @@ def draw_cases(
     *,
     seed: int,
     height: int = 72,
+    crowded: bool = False,
 ) -> Iterator[Case]:
     """Draw ``count`` clips.
 
@@ -71,6 +74,7 @@ def draw_cases(
         taxonomy: The vocabularies.
         seed: Another seed gives others.
         height: Of the pictures [px], even; widths vary.
+        crowded: Ask for more at once than a director would.
     """
     rng = np.random.default_rng(seed)
     decks = {field: _Deck(values, rng) for field, values in drawable.items() if values}
@@ -86,7 +90,7 @@ def draw_cases(
             value = decks[name].draw()
             if _agrees(taxonomy, name, value, asked):
                 asked[name] = (value,)
-        for name in _wanted(rng, {n: len(deck.values) for n, deck in unusual.items() if n not in asked}):
+        for name in _wanted(rng, {n: len(d.values) for n, d in unusual.items() if n not in asked}, crowded=crowded):
             value = unusual[name].draw()
             if _agrees(taxonomy, name, value, asked):
                 asked[name] = (value,)
@@ -106,12 +110,12 @@ def _agrees(taxonomy: Taxonomy, name: str, value: str, asked: Asked) -> bool:
     return True
 
 
-def _wanted(rng: np.random.Generator, counts: Mapping[str, int]) -> list[str]:
+def _wanted(rng: np.random.Generator, counts: Mapping[str, int], *, crowded: bool) -> list[str]:
     """Fields that a shot asks something unusual of; ``counts``: how many unusual values each has."""
     chosen = []
-    for starts, chances in _KINDS:
+    for (starts, usual), many in zip(_KINDS, _CROWDED, strict=True):
         names = [name for name in counts if name.startswith(starts)]
-        for chance in chances:
+        for chance in many if crowded else usual:
             if names and rng.random() < chance:
                 weight = np.array([counts[name] for name in names], float)
                 chosen.append(names.pop(int(rng.choice(len(names), p=weight / weight.sum()))))

@@ -30,14 +30,16 @@ __all__ = ["Examples", "compressed", "example_of", "load_examples", "make_exampl
 _SHARD = 25  # clips a file
 _BARE = 0.5  # of the clips come without alpha, as video files do
 _CODED = 0.3  # of the clips come through H.264
+_ARRAYS = ("thumbs", "actors", "details", "signals", "measures")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Examples:
     """N clips. Arrays as `Evidence` has them, one window each."""
 
-    thumbs: np.ndarray  # [N, K, S, S, 3] uint8
-    details: np.ndarray  # [N, D, S, S, 3] uint8
+    thumbs: np.ndarray  # [N, F, S, S, 3] uint8
+    actors: np.ndarray  # [N, F, S, S, 4] uint8
+    details: np.ndarray  # [N, D, Z, Z, 3] uint8
     signals: np.ndarray  # [N, F, C] float32
     measures: np.ndarray  # [N, M] float32
     truths: list[dict[str, Any]]  # see `filming.Filmed`
@@ -66,7 +68,8 @@ def example_of(clip: Clip, seed: int, *, worn: bool = True) -> dict[str, Any]:
     looked = look(frames, clip.fps, alpha=None if worn and bare else clip.alpha)
     evidence = gather(looked)
     return {
-        "thumbs": evidence.thumbs[0], "details": evidence.details[0], "signals": evidence.signals[0],
+        "thumbs": evidence.thumbs[0], "actors": evidence.actors[0], "details": evidence.details[0],
+        "signals": evidence.signals[0],
         "measures": evidence.measures, "said": measured_words(looked.readings),
     }  # fmt: skip
 
@@ -118,7 +121,7 @@ def _shard(path: Path, cases: list[Case], drawable: dict[str, tuple[str, ...]]) 
         )
         for k, row in enumerate(told)
     ]  # fmt: skip
-    arrays = {name: np.stack([row[name] for row in rows]) for name in ("thumbs", "details", "signals", "measures")}
+    arrays = {name: np.stack([row[name] for row in rows]) for name in _ARRAYS}
     text = json.dumps([{"truth": a["truth"], "said": b["said"]} for a, b in zip(told, rows, strict=True)])
     _keep(path, {**arrays, "text": np.frombuffer(text.encode(), np.uint8)})
 
@@ -148,7 +151,7 @@ def _keep(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 def load_examples(paths: Sequence[Path]) -> Examples:
     """All clips of some files."""
-    parts: dict[str, list[np.ndarray]] = {"thumbs": [], "details": [], "signals": [], "measures": []}
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in _ARRAYS}
     rows: list[dict[str, Any]] = []
     for path in paths:
         file = load_arrays(path)

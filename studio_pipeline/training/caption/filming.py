@@ -24,6 +24,8 @@ __all__ = ["Filmed", "film", "what_previz_draws"]
 Truth = dict[str, tuple[str, ...] | None]
 """Values by field; None where nobody can say, () where a field that holds many holds nothing."""
 
+_TURNED = 0.04  # picture widths that a camera must have turned by to be seen following
+
 
 @dataclass(frozen=True, kw_only=True)
 class Filmed:
@@ -45,7 +47,7 @@ def film(case: Case, taxonomy: Taxonomy, drawable: Mapping[str, tuple[str, ...]]
     actor = painted(load_actor(case.actor), rng)
     directives = _directives(case.asked, taxonomy)
     made = _previz(actor, _view(actor, case, rng), directives, case)
-    return Filmed(clip=made.clip, truth=_truth(case, taxonomy, drawable, set(made.obeyed)))
+    return Filmed(clip=made.clip, truth=_shown(_truth(case, taxonomy, drawable, set(made.obeyed)), made.camera))
 
 
 def _directives(asked: Asked, taxonomy: Taxonomy) -> Directives:
@@ -96,6 +98,24 @@ def _truth(case: Case, taxonomy: Taxonomy, drawable: Mapping[str, tuple[str, ...
     if truth.get("motion.performance") in (("hold",), None):
         for name in ("motion.timing", "motion.energy"):
             truth[name] = None  # nothing moves that would show it
+    return truth
+
+
+def _shown(truth: Truth, camera: CameraPath) -> Truth:
+    """The truth without what no picture could tell: how somebody moves whom nobody sees, a camera that follows nobody.
+
+    Args:
+        truth: Of the clip.
+        camera: That saw it.
+    """
+    if truth.get("camera.angle") == ("subjective",):
+        hidden = ("motion.", "subject.", "camera.framing", "style.line", "style.shading")
+        truth = {name: None if name.startswith(hidden) else values for name, values in truth.items()}
+    if truth.get("camera.move") == ("follow_pan",):
+        ahead = camera.world_to_camera[:, 2, :3]
+        turned = np.arccos(np.clip(ahead @ ahead[0], -1.0, 1.0)).max()
+        if turned * camera.focal.max() < _TURNED * camera.width:
+            truth = truth | {"camera.move": None}
     return truth
 
 

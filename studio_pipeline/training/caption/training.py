@@ -11,25 +11,30 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from studio_pipeline.caption.evidence import MEASURES, SIGNALS
-from studio_pipeline.models.caption.network import KIND, CaptionNet, field_slices
+from studio_pipeline.caption.evidence import FRAMES, MEASURES, SIGNALS
+from studio_pipeline.models.caption.network import KIND, CaptionNet, Seen, field_slices
+from studio_pipeline.models.caption.reader import words_of
 from studio_pipeline.models.files import write_weights
 from studio_pipeline.schema.taxonomy import load_taxonomy
 from studio_pipeline.training.caption.batches import batch_of, fields_of, goals_of, mirrored_values
 from studio_pipeline.training.caption.calibrating import calibrate
 from studio_pipeline.training.caption.cast import cast_names, shipped
 from studio_pipeline.training.caption.drawing import draw_cases
-from studio_pipeline.training.caption.examples import load_examples, make_examples
+from studio_pipeline.training.caption.examples import Examples, load_examples, make_examples
 from studio_pipeline.training.caption.filming import what_previz_draws
 from studio_pipeline.training.checkpoints import read_curve
 from studio_pipeline.training.loop import Piece, Training
 
 __all__ = ["CaptionTraining", "prepare_clips"]
 
-_CAST = 60  # procedural characters beside the shipped ones
+_CAST = 600  # procedural characters beside the shipped ones
 _WIDTH = 64
-_NOISE = 0.15  # of what curves and measures are scaled by
-_GONE = 0.1  # share of measures that are hidden
+_NOISE = 0.15  # on measures, of what they are scaled by
+_UNREST = 0.04  # on curves
+_GONE = 0.1  # share of measures, and of measures' words, that are hidden
+_SHIFT = 3  # px that small pictures are moved by at most
+_RAISED = 2.0  # nat by which the priors of fields with many are raised: what is rare is worth finding
+_MANY = 4.0  # how much such a field counts: most of its values are absent, and that is soon known
 _SEEDS = {"train": 101, "check": 202}
 
 
@@ -48,10 +53,11 @@ def prepare_clips(
         tell("looking up what previz draws")
         kept.write_text(json.dumps(what_previz_draws(taxonomy), indent=1) + "\n", encoding="utf-8")
     drawable = {name: tuple(values) for name, values in json.loads(kept.read_text(encoding="utf-8")).items()}
-    casts = {"train": cast_names(0, _CAST, shipped()), "check": cast_names(_CAST, _CAST // 3, shipped())}
+    casts = {"train": cast_names(0, _CAST, shipped()), "check": cast_names(_CAST, _CAST // 5, shipped())}
     for part, seed in _SEEDS.items():
         count = clips if part == "train" else max(25, clips // 5)
-        cases = list(draw_cases(count, casts[part], drawable, taxonomy, seed=seed, height=height))
+        options = {"seed": seed, "height": height, "crowded": part == "train"}
+        cases = list(draw_cases(count, casts[part], drawable, taxonomy, **options))
         make_examples(folder / part, cases, drawable, workers=workers, tell=lambda line, p=part: tell(f"{p}: {line}"))
 
 
@@ -61,6 +67,11 @@ def _newest(folder: Path) -> list[Path]:
     for path in sorted(folder.glob("*.npz"), key=lambda path: path.stat().st_mtime):
         by_start[path.stem.partition("-")[0]] = path
     return [by_start[start] for start in sorted(by_start)]
+
+
+def _words(examples: Examples, fields: list[list[Any]]) -> np.ndarray:
+    """The measures' confidences in every value. [N, V] float32"""
+    return np.stack([words_of(fields, said) for said in examples.said])
 
 
 class CaptionTraining(Training):
@@ -77,8 +88,9 @@ class CaptionTraining(Training):
         super().__init__(folder, piece)
         self.fields = self.net.config["fields"]  # pyright: ignore
         self.goals, self.held_goals = (goals_of(e.truths, self.fields) for e in (self.examples, self.held))
-        self.weights = self._weights()
-        self.mirror = torch.from_numpy(mirrored_values(self.fields))
+        self.words, self.held_words = (_words(e, self.fields) for e in (self.examples, self.held))
+        self.priors = self._priors()
+        self.swap = mirrored_values(self.fields)
         self.rng = np.random.default_rng(self.seed)
         self.order: list[int] = []
 
@@ -88,7 +100,8 @@ class CaptionTraining(Training):
             known = np.ma.masked_invalid(self.examples.measures)
             centre, spread = (np.ma.filled(found, 0.0) for found in (known.mean(0), known.std(0)))
             config = {
-                "fields": self.fields, "signals": len(SIGNALS), "measures": len(MEASURES), "width": _WIDTH,
+                "fields": self.fields, "signals": len(SIGNALS), "measures": len(MEASURES), "frames": FRAMES,
+                "width": _WIDTH,
                 "centre": [round(float(x), 6) for x in centre],
                 "spread": [round(float(max(x, 1e-3)), 6) for x in spread],
             }  # fmt: skip
@@ -98,10 +111,10 @@ class CaptionTraining(Training):
         """As the class says."""
         return self.net.config  # pyright: ignore
 
-    def _weights(self) -> Tensor:
-        """How much each value's examples count: rare ones more, by the root of their share. [V]"""
-        right = (self.goals.right * self.goals.known).sum(0)
-        return (right.mean() / right.clamp(min=3.0)).sqrt().clamp(0.3, 4.0)
+    def _priors(self) -> Tensor:
+        """Logarithm of each value's share among the clips of its field. [V]"""
+        right, known = (self.goals.right * self.goals.known).sum(0), self.goals.known.sum(0)
+        return ((right + 1.0) / (known + 2.0)).log()
 
     def loss(self) -> tuple[Tensor, dict[str, float], int]:
         """Cross-entropy of the fields with one value, binary cross-entropy of those with many."""
@@ -109,39 +122,46 @@ class CaptionTraining(Training):
             self.order += self.rng.permutation(len(self.examples)).tolist()
         rows = np.array([self.order.pop() for _ in range(self.piece.batch)])
         mirror = self.rng.random(len(rows)) < 0.5
-        logits = self.net(*(tensor.to(self.device) for tensor in self._worn(batch_of(self.examples, rows, mirror))))
+        seen = self._worn(batch_of(self.examples, rows, mirror, self.words, self.swap))
+        logits = self.net(Seen(*(tensor.to(self.device) for tensor in seen)))
         right, known = self.goals.right[rows], self.goals.known[rows]
-        flip = torch.from_numpy(mirror)[:, None]
-        right, known = (torch.where(flip, x[:, self.mirror], x).to(self.device) for x in (right, known))
+        flip, swap = torch.from_numpy(mirror)[:, None], torch.from_numpy(self.swap)
+        right, known = (torch.where(flip, x[:, swap], x).to(self.device) for x in (right, known))
         loss = self._compare(logits, right, known)
         self.drawn += len(rows)
         return loss, {"loss": float(loss.detach())}, len(rows)
 
-    def _worn(self, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """Evidence a little otherwise each time: light and contrast, noise on curves and measures, some missing."""
-        thumbs, details, signals, measures = given
-        gain = torch.from_numpy(self.rng.uniform(0.9, 1.1, (len(thumbs), 1, 1, 1, 1)).astype(np.float32))
-        thumbs, details = ((x * gain).clamp(0.0, 255.0).to(torch.uint8) for x in (thumbs, details))
-        signals = signals + _NOISE * torch.randn_like(signals) * (signals != 0.0)
-        spread = measures.new_tensor(self.net.config["spread"])  # pyright: ignore
-        measures = measures + _NOISE * spread * torch.randn_like(measures)
-        gone = torch.rand_like(measures) < _GONE
-        return thumbs, details, signals, torch.where(gone, torch.full_like(measures, float("nan")), measures)
+    def _worn(self, seen: Seen) -> Seen:
+        """Evidence a little otherwise each time: light, place, noise on curves and measures, some missing."""
+        gain = torch.from_numpy(self.rng.uniform(0.85, 1.15, (len(seen.thumbs), 1, 1, 1, 1)).astype(np.float32))
+        thumbs, details = ((x * gain).clamp(0.0, 255.0).to(torch.uint8) for x in (seen.thumbs, seen.details))
+        actors = torch.cat([(seen.actors[..., :1] * gain).clamp(0.0, 255.0).to(torch.uint8), seen.actors[..., 1:]], -1)
+        across, down = (int(step) for step in self.rng.integers(-_SHIFT, _SHIFT + 1, 2))
+        thumbs, actors = (torch.roll(x, (down, across), dims=(2, 3)) for x in (thumbs, actors))
+        signals = seen.signals + _UNREST * torch.randn_like(seen.signals) * (seen.signals != 0.0)
+        spread = seen.measures.new_tensor(self.net.config["spread"])  # pyright: ignore
+        measures = seen.measures + _NOISE * spread * torch.randn_like(seen.measures)
+        measures = torch.where(torch.rand_like(measures) < _GONE, torch.full_like(measures, float("nan")), measures)
+        words = seen.words * (torch.rand_like(seen.words) >= _GONE)
+        return Seen(thumbs, actors, details, signals, measures, words)
 
     def _compare(self, logits: Tensor, right: Tensor, known: Tensor) -> Tensor:
+        """Mean loss of the fields, cross-entropies.
+
+        The logarithms of the priors are added to the logits here, and only here (logit adjustment, Menon et al. 2021):
+        what the network says then has every value as likely as any other, as recall over values wants it.
+        """
         total = logits.new_zeros(())
-        weights = self.weights.to(logits.device)
-        slices = field_slices(self.fields)
-        for name, _, many in self.fields:
-            part, goal, told = logits[:, slices[name]], right[:, slices[name]], known[:, slices[name]]
+        priors = self.priors.to(logits.device)
+        for (_, _, many), part in zip(self.fields, field_slices(self.fields).values(), strict=True):
+            said, goal, told = logits[:, part], right[:, part], known[:, part]
             if many:
-                each = torch.nn.functional.binary_cross_entropy_with_logits(part, goal, reduction="none")
-                each = each * torch.where(goal > 0.0, 3.0, 1.0)
-                total = total + (each * told).sum() / told.sum().clamp(min=1.0)
+                raised = said + priors[part] + _RAISED
+                each = torch.nn.functional.binary_cross_entropy_with_logits(raised, goal, reduction="none")
+                total = total + (each * told).sum() / told.sum().clamp(min=1.0) * _MANY
             else:
-                each = -(torch.log_softmax(part, dim=1) * goal).sum(1)
-                weight = (goal * weights[slices[name]]).sum(1) * told.any(1)
-                total = total + (each * weight).sum() / weight.sum().clamp(min=1e-6)
+                each = -(torch.log_softmax(said + priors[part], dim=1) * goal).sum(1)
+                total = total + (each * told.any(1)).sum() / told.any(1).sum().clamp(min=1)
         return total / len(self.fields)
 
     def judge(self) -> dict[str, float]:
@@ -163,14 +183,9 @@ class CaptionTraining(Training):
     def held_logits(self) -> Tensor:
         """Logits of the clips apart. [N, V]"""
         self.net.eval()
-        rows, still = np.arange(len(self.held)), np.zeros(32, bool)
-        parts = [rows[start : start + 32] for start in range(0, len(rows), 32)]
-        return torch.cat(
-            [
-                self.net(*(t.to(self.device) for t in batch_of(self.held, part, still[: len(part)]))).cpu()
-                for part in parts
-            ]
-        )
+        parts = [np.arange(start, min(start + 32, len(self.held))) for start in range(0, len(self.held), 32)]
+        batches = (batch_of(self.held, p, np.zeros(len(p), bool), self.held_words, self.swap) for p in parts)
+        return torch.cat([self.net(Seen(*(t.to(self.device) for t in seen))).cpu() for seen in batches])
 
     def export(self, path: Path) -> None:
         """Write the weights with how every field is read: source, calibration and silence, by the clips apart."""
