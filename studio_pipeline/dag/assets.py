@@ -14,6 +14,7 @@ __all__ = ["SHOTS", "RefusingIOManager", "Studio", "build_assets", "describe"]
 
 SHOTS = dg.DynamicPartitionsDefinition(name="shots")
 PREVIEW_ROUTE = "/studio-artifacts"
+REVIEW_ROUTE = "/studio-review"
 
 
 class Studio(dg.ConfigurableResource):
@@ -46,8 +47,8 @@ def build_assets() -> list[dg.AssetsDefinition]:
     return [_build(stage) for stage in graph().values()]
 
 
-def describe(outcome: Outcome) -> dict[str, Any]:
-    """What Dagster shows of an artifact: figures, where it lies, its pictures."""
+def describe(outcome: Outcome, *, shot: str = "") -> dict[str, Any]:
+    """What Dagster shows of an artifact: figures, where it lies, its pictures, where to read what is said of it."""
     metadata: dict[str, Any] = {
         "version": outcome.version,
         "made": outcome.made,
@@ -60,6 +61,9 @@ def describe(outcome: Outcome) -> dict[str, Any]:
     for index, name in enumerate(outcome.previews):
         url = f"{PREVIEW_ROUTE}/{outcome.key}/{outcome.generation}/{name}"
         metadata["preview" if index == 0 else f"preview_{index + 1}"] = dg.MetadataValue.md(f"![{name}]({url})")
+    if shot and "review.html" in outcome.files:
+        # The artifact can't change any more: what people say later is behind this address.
+        metadata["review"] = dg.MetadataValue.md(f"[page, status and notes]({REVIEW_ROUTE}/{shot})")
     return metadata
 
 
@@ -89,7 +93,7 @@ def _build(stage: Stage) -> dg.AssetsDefinition:
     def _asset(context: dg.AssetExecutionContext, studio: Studio) -> dg.MaterializeResult:
         outcome = _make(context, studio, stage.name)
         return dg.MaterializeResult(
-            metadata=describe(outcome),
+            metadata=describe(outcome, shot=context.partition_key),
             data_version=dg.DataVersion(outcome.content_hash),
             check_results=[check_result(stage.name, verdict) for verdict in outcome.verdicts],
         )

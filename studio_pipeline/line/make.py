@@ -56,6 +56,7 @@ class Outcome:
     figures: Mapping[str, Any]
     previews: tuple[str, ...]
     verdicts: tuple[Verdict, ...]
+    files: tuple[str, ...] = ()  # names in the payload
 
 
 def folder_of(store: Store, artifact: Artifact) -> Path:
@@ -84,6 +85,7 @@ def outcome_of(store: Store, artifact: Artifact, *, version: str, made: bool) ->
         figures=artifact.figures,
         previews=artifact.previews,
         verdicts=verdicts_of(artifact),
+        files=tuple(file.name for file in artifact.files),
     )
 
 
