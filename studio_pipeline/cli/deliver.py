@@ -80,9 +80,9 @@ def _lines(shot: str, found: dict[str, Any]) -> Iterator[str]:
     labels = {said["artifact"]: said["version"] for said in mine["versions"].values()}
     pins = {pin["stage"]: pin for pin in mine["pins"]}
     for name, item in found["artifacts"].items():
-        made_of = item["ingredients"]
+        made_of, place = item["ingredients"], f"{item['key'][:12]} g{item['generation']}"
         yield (
-            f"{item['stage']} {labels.get(name, '-')}  {made_of['backend']}  key {item['key'][:12]} g{item['generation']}"
+            f"{item['stage']} {labels.get(name, '-')}  {made_of['backend']}  key {place}"
             f"  content {item['content_hash'][:12]}  code {made_of['code'][:12]}  {item['committed']}"
         )
         for file in item["input_files"]:

@@ -11,7 +11,9 @@ from typing import Annotated, Any
 import typer
 
 from studio_pipeline import __version__
+from studio_pipeline.cli.accept import accept
 from studio_pipeline.cli.caption import caption
+from studio_pipeline.cli.compare import compare
 from studio_pipeline.cli.deliver import deliver, provenance
 from studio_pipeline.cli.evaluate import evaluate_app
 from studio_pipeline.cli.evaluate_caption import evaluate_caption
@@ -51,7 +53,7 @@ for _command in (rig, override, unpin):
     app.command()(_command)
 app.command()(retarget)
 app.command()(caption)
-for _command in (takes, select, note, approve, changes, pending, review, deliver, provenance):
+for _command in (takes, select, note, approve, changes, pending, review, deliver, provenance, accept, compare):
     app.command()(_command)
 
 ShotFiles = Annotated[list[Path], typer.Argument(help="Shot lists (YAML).", show_default=False)]

@@ -14,6 +14,7 @@ __all__ = ["SHOTS", "RefusingIOManager", "Studio", "build_assets", "describe"]
 
 SHOTS = dg.DynamicPartitionsDefinition(name="shots")
 PREVIEW_ROUTE = "/studio-artifacts"
+PROVENANCE_ROUTE = "/studio-provenance"
 REVIEW_ROUTE = "/studio-review"
 
 
@@ -48,7 +49,7 @@ def build_assets() -> list[dg.AssetsDefinition]:
 
 
 def describe(outcome: Outcome, *, shot: str = "") -> dict[str, Any]:
-    """What Dagster shows of an artifact: figures, where it lies, its pictures, where to read what is said of it."""
+    """What Dagster shows of an artifact: figures, where it lies and comes from, its pictures, what is said of it."""
     metadata: dict[str, Any] = {
         "version": outcome.version,
         "made": outcome.made,
@@ -56,6 +57,9 @@ def describe(outcome: Outcome, *, shot: str = "") -> dict[str, Any]:
         "artifact": dg.MetadataValue.path(str(outcome.folder)),
         "seconds": round(outcome.seconds, 2),
     }
+    place = f"{outcome.key}/{outcome.generation}"
+    metadata["made_from"] = dg.MetadataValue.md(_made_from(outcome, shot) or "nothing upstream")
+    metadata["provenance"] = dg.MetadataValue.md(f"[the whole chain]({PROVENANCE_ROUTE}/{place}) of `{place}`")
     for name, value in outcome.figures.items():
         metadata[name if name not in metadata else f"figure_{name}"] = value
     for index, name in enumerate(outcome.previews):
@@ -65,6 +69,16 @@ def describe(outcome: Outcome, *, shot: str = "") -> dict[str, Any]:
         # The artifact can't change any more: what people say later is behind this address.
         metadata["review"] = dg.MetadataValue.md(f"[page, status and notes]({REVIEW_ROUTE}/{shot})")
     return metadata
+
+
+def _made_from(outcome: Outcome, shot: str) -> str:
+    """Links to the very artifacts that were read, and to their assets' pages."""
+    partition = f"?view=partitions&partition={shot}" if shot else ""
+    return "  \n".join(
+        f"[{ref.name}](/assets/{ref.name}{partition}) "
+        f"[`{ref.content_hash[:12]}`]({PROVENANCE_ROUTE}/{ref.key}/{ref.generation})"
+        for ref in outcome.inputs
+    )
 
 
 def check_result(stage: str, verdict: Verdict) -> dg.AssetCheckResult:

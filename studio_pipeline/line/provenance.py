@@ -12,9 +12,10 @@ from studio_pipeline.line.graph import graph
 from studio_pipeline.line.scrub import scrub
 from studio_pipeline.line.timestamps import timestamp
 from studio_pipeline.store import Artifact, Published, Store
+from studio_pipeline.store.acceptances import AcceptBook
 from studio_pipeline.store.pins import PinBook
 
-__all__ = ["artifact_id", "provenance_of"]
+__all__ = ["artifact_id", "artifact_provenance", "provenance_of"]
 
 FORMAT = 1
 
@@ -27,8 +28,8 @@ def artifact_id(key: str, generation: int) -> str:
 def provenance_of(store: Store, parts: Mapping[str, Sequence[tuple[Published, Artifact]]]) -> dict[str, Any]:
     """Where versions come from, JSON-able: nothing in it names a machine, a user's folder or a secret.
 
-    ``shots`` gives, by shot, its versions, its pins and what they say; ``artifacts`` gives, by id, everything that an
-    artifact's key is the hash of (``ingredients``), the ids of its inputs and the digests of its files. Where
+    ``shots`` gives, by shot, its versions, who pinned or accepted what and why; ``artifacts`` gives, by id, everything
+    that an artifact's key is the hash of (``ingredients``), the ids of its inputs and the digests of its files. Where
     ``scrubbed`` names no ingredient, SHA-256 of the ingredients' canonical JSON is the key.
 
     Args:
@@ -40,14 +41,28 @@ def provenance_of(store: Store, parts: Mapping[str, Sequence[tuple[Published, Ar
     """
     chains = {shot: chain_of(store, [artifact for _, artifact in given]) for shot, given in parts.items()}
     artifacts = {place: artifact for chain in chains.values() for place, artifact in chain.items()}
-    hosts = {str(artifact.provenance.get("host", "")) for artifact in artifacts.values()} | {platform.node()}
-    hosts |= {host.partition(".")[0] for host in hosts}
+    hosts = _hosts(artifacts.values())
     shots = {shot: _shot(store, shot, given, chains[shot]) for shot, given in parts.items()}
     return {
         "format": FORMAT,
         "shots": scrub(shots, hosts=hosts)[0],
         "artifacts": {artifact_id(*place): _artifact(artifact, hosts) for place, artifact in artifacts.items()},
     }
+
+
+def artifact_provenance(store: Store, artifact: Artifact) -> dict[str, Any]:
+    """The chain behind one artifact, whatever shots it belongs to: ``artifacts`` of `provenance_of` alone."""
+    chain = chain_of(store, [artifact])
+    hosts = _hosts(chain.values())
+    return {
+        "format": FORMAT,
+        "artifacts": {artifact_id(*place): _artifact(item, hosts) for place, item in chain.items()},
+    }
+
+
+def _hosts(artifacts: Iterable[Artifact]) -> set[str]:
+    hosts = {str(artifact.provenance.get("host", "")) for artifact in artifacts} | {platform.node()}
+    return hosts | {host.partition(".")[0] for host in hosts}
 
 
 def _shot(
@@ -57,6 +72,7 @@ def _shot(
         "delivered": {item.stage: artifact_id(item.key, item.generation) for item, _ in given},
         "versions": dict(_versions(store, shot, chain)),
         "pins": list(_pins(store, shot, chain.values())),
+        "accepted": list(_accepted(store, shot, chain)),
     }
 
 
@@ -91,6 +107,21 @@ def _pins(store: Store, shot: str, chain: Iterable[Artifact]) -> Iterator[dict[s
                     "note": pin.note,
                     "time": timestamp(pin.time),
                 }
+
+
+def _accepted(store: Store, shot: str, chain: Mapping[Place, Artifact]) -> Iterator[dict[str, Any]]:
+    """Results in the chain that stand although the code has changed since they were made."""
+    for word in AcceptBook(store.primitive).standing(shot).values():
+        if (word.made_key, word.generation) in chain:
+            yield {
+                "stage": word.stage,
+                "artifact": artifact_id(word.made_key, word.generation),
+                "stands_for_key": word.key,
+                "changed": list(word.changed),
+                "by": word.by,
+                "reason": word.reason,
+                "time": timestamp(word.time),
+            }
 
 
 def _artifact(artifact: Artifact, hosts: Iterable[str]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ _SHORTEST_SECRET = 8
 def scrub(value: Any, *, hosts: Iterable[str] = ()) -> tuple[Any, list[str]]:
     """``value`` (JSON values) without them, and the dotted places that were changed.
 
-    Paths keep their last part, addresses lose user, password and query; values under names such as ``api_key``, and
+    Paths keep their last part, addresses lose user, password and query; text under names such as ``api_key``, and
     the values of this process's environment variables of such names, are replaced.
 
     Args:
@@ -39,10 +39,9 @@ def scrub(value: Any, *, hosts: Iterable[str] = ()) -> tuple[Any, list[str]]:
             return {key: clean(inner, f"{place}.{key}" if place else key, key) for key, inner in item.items()}
         if isinstance(item, list | tuple):
             return [clean(inner, f"{place}.{index}", name) for index, inner in enumerate(item)]
-        if _SECRET_NAME.search(name) and item not in (None, "", True, False):
-            new: Any = REMOVED
-        else:
-            new = _text(item, words, secrets) if isinstance(item, str) else item
+        if not isinstance(item, str):
+            return item
+        new = REMOVED if item and _SECRET_NAME.search(name) else _text(item, words, secrets)
         if new != item:
             changed.append(place)
         return new

@@ -20,6 +20,7 @@ __all__ = [
     "failed_shots",
     "known_shots",
     "load_shot",
+    "named_shots",
     "open_studio",
     "read_shot_lists",
     "save_shot",
@@ -58,6 +59,7 @@ def read_shot_lists(files: Sequence[Path], *, only: Sequence[str] | None = None)
         if name not in places:
             near = difflib.get_close_matches(name, places, 3, 0.4)
             problems.append(f"no shot {name} in these lists - {'one of: ' + ', '.join(near or sorted(places)[:5])}")
+    problems += _policy_problems(loaded)
     shots: list[ResolvedShot] = []
     for item in loaded:
         if only and item.shot.id not in only:
@@ -75,6 +77,20 @@ def read_shot_lists(files: Sequence[Path], *, only: Sequence[str] | None = None)
     if problems:
         raise ShotListErrors(problems)
     return shots
+
+
+def _policy_problems(loaded: Sequence[LoadedShot]) -> list[str]:
+    """A show has one code policy: half of it on old code and half on new is nobody's wish."""
+    first: dict[str, LoadedShot] = {}
+    found = []
+    for item in loaded:
+        other = first.setdefault(item.shot.show, item)
+        if other.shot.code_policy != item.shot.code_policy:
+            found.append(
+                f"{item.source}:{item.line_of('code_policy')}: shot {item.shot.id}, field 'code_policy': "
+                f"is {item.shot.code_policy}, that of {other.shot.id} is {other.shot.code_policy} - one for a show"
+            )
+    return found
 
 
 def _resolve_loaded(item: LoadedShot) -> ResolvedShot:
@@ -123,6 +139,18 @@ def current_shot(store: Store, shot_id: str) -> ResolvedShot:
 @lru_cache(maxsize=64)
 def _list_at(path: Path, _size: int, _time: int) -> tuple[LoadedShot, ...]:
     return tuple(load_shots(path))
+
+
+def named_shots(store: Store, target: str, *, only: Sequence[str] | None = None) -> list[ResolvedShot]:
+    """The shots that ``target`` names: those of a shot list, or the one shot of this home whose id it is.
+
+    Raises:
+        InputError: There is no such shot or list, or it is wrong.
+    """
+    path = Path(target)
+    if path.suffix.lower() in (".yaml", ".yml") or path.is_file():
+        return read_shot_lists([path], only=only)
+    return [current_shot(store, target)]
 
 
 def known_shots(
