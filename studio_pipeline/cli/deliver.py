@@ -27,12 +27,17 @@ def deliver(
     ] = False,
     even_failed: Annotated[bool, typer.Option("--even-failed", help="Though a gate of it failed.")] = False,
     even_changes: Annotated[bool, typer.Option("--even-changes", help="Though somebody asked for changes.")] = False,
+    timeline: Annotated[bool, typer.Option("--timeline", help="NAME.otio too: the shots in their order.")] = False,
+    edit: Annotated[
+        Path | None, typer.Option("--edit", help="NAME.otio too: this edit (.otio) with the delivered media.")
+    ] = None,
     by: Annotated[str | None, typer.Option("--by", help="Who delivers; else $STUDIO_USER, else the login.")] = None,
     as_json: _AsJson = False,
 ) -> None:
     """Leave an immutable, named folder of deliveries with a manifest; no name ever stands for two contents."""
     from studio_pipeline.line.deliverable import Allowed, choose
     from studio_pipeline.line.deliveries import leave
+    from studio_pipeline.line.otio_export import timeline_extra
     from studio_pipeline.line.reviews import author
     from studio_pipeline.line.shots import named_shots, open_studio
 
@@ -40,7 +45,8 @@ def deliver(
     allowed = Allowed(outdated=even_outdated, failed=even_failed, changes=even_changes, pending=not approved)
     shots = named_shots(store, what, only=only)
     chosen = choose(store, shots, allowed=allowed, version=version, review=review)
-    left = leave(store, chosen, name, to, by=author(by))
+    extras = timeline_extra(name, edit) if timeline or edit else None
+    left = leave(store, chosen, name, to, by=author(by), extras=extras)
     if as_json:
         typer.echo(json.dumps({**left.manifest, "folder": str(left.folder), "before": left.before}, indent=1))
         return

@@ -20,6 +20,7 @@ from studio_pipeline.cli.evaluate_caption import evaluate_caption
 from studio_pipeline.cli.evaluate_judge import evaluate_judge
 from studio_pipeline.cli.evaluate_refine import evaluate_refine
 from studio_pipeline.cli.evaluate_rig import evaluate_rig
+from studio_pipeline.cli.import_otio import import_otio
 from studio_pipeline.cli.override import override, unpin
 from studio_pipeline.cli.retarget import retarget
 from studio_pipeline.cli.review import approve, changes, note, pending, review
@@ -55,6 +56,7 @@ app.command()(retarget)
 app.command()(caption)
 for _command in (takes, select, note, approve, changes, pending, review, deliver, provenance, accept, compare):
     app.command()(_command)
+app.command("import-otio")(import_otio)
 
 ShotFiles = Annotated[list[Path], typer.Argument(help="Shot lists (YAML).", show_default=False)]
 OnlyShots = Annotated[list[str] | None, typer.Option("--shot", help="Only this shot id; may be repeated.")]
