@@ -117,9 +117,13 @@ def _rows(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[dict[str, Any]
     rows = []
     for name in sorted({*old, *new}):
         a, b = old.get(name), new.get(name)
-        numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in (a, b))
-        rows.append({"name": name, "before": a, "after": b, "change": b - a if numbers else None, "same": a == b})
+        rows.append({"name": name, "before": a, "after": b, "change": _change(a, b), "same": a == b})
     return rows
+
+
+def _change(old: Any, new: Any) -> float | None:
+    numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in (old, new))
+    return new - old if numbers else None
 
 
 def _verdicts(old: Artifact, new: Artifact) -> list[dict[str, Any]]:

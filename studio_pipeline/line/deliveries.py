@@ -231,7 +231,8 @@ def _check(target: Path, manifest: bytes) -> None:
     do = "move the folder away and deliver again"
     if mine != manifest:
         raise Corrupt("isn't the manifest that was delivered", where=target / MANIFEST, do=do)
-    if problems := check_folder(target).problems:
+    problems = list(check_folder(target).problems)
+    if problems:
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         raise Corrupt(f"{problems[0]}{more}", do=do)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -18,29 +20,39 @@ METADATA = "studio_pipeline"
 MAX_BYTES = 64 << 20
 MAX_DEPTH = 64
 MAX_VALUES = 2_000_000
+_CHILD = Path(__file__).with_name("timeline_child.py")
+_SECONDS = 120
 _SLACK = 1e-3  # [frames] how far from a whole number a frame number may lie (rates are written as rounded decimals)
 
 
 def read_timeline(path: Path) -> Any:
     """The ``opentimelineio`` Timeline of an ``.otio`` file.
 
-    The library parses in C++ and trusts what it reads; size, depth, numbers and references are checked before.
+    The library parses in C++ and trusts what it reads: size, depth, numbers and references are checked before, and the
+    file itself is parsed in a process of its own (`timeline_child`). Here it meets its own writing only.
 
     Raises:
         InputError: It can't be read, isn't such a file, or is no timeline.
     """
     if path.suffix.lower() != ".otio":
         raise InputError(f"has the ending {path.suffix!r}, expected .otio", where=path, do="export the edit as .otio")
-    text = json.dumps(_checked(path))
+    text = _parsed_apart(json.dumps(_checked(path)), path)
     import opentimelineio as otio
 
+    return otio.core.deserialize_json_from_string(text)
+
+
+def _parsed_apart(text: str, path: Path) -> str:
+    """What the library makes of a file's text, in its own writing."""
+    command = [sys.executable, "-P", str(_CHILD)]
     try:
-        timeline = otio.adapters.read_from_string(text, "otio_json")
-    except Exception as error:  # the library raises what its parser finds, of many kinds
-        raise InputError(f"is no timeline ({one_line(error)[:200]})", where=path, do="export the edit again") from None
-    if not isinstance(timeline, otio.schema.Timeline) or not isinstance(timeline.tracks, otio.schema.Stack):
-        raise InputError("holds no timeline with tracks", where=path, do="export the edit as one timeline")
-    return timeline
+        done = subprocess.run(command, input=text.encode(), capture_output=True, timeout=_SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        raise InputError(f"can't be read in {_SECONDS} seconds", where=path, do="export the edit again") from None
+    if done.returncode == 0:
+        return done.stdout.decode()
+    said = one_line(done.stderr.decode(errors="replace"))[:200] if done.returncode == 3 else "its reader crashed on it"
+    raise InputError(f"is no timeline ({said})", where=path, do="export the edit again")
 
 
 def _checked(path: Path) -> Any:

@@ -125,8 +125,9 @@ class DeliveryBook:
         for name in self.names():
             try:
                 delivery = self.read(name)
-                for file in delivery.kept if delivery else ():
-                    self.kept(delivery, file)
+                if delivery is not None:
+                    for file in delivery.kept:
+                        self.kept(delivery, file)
             except (Corrupt, StorageError) as error:
                 found.append((error.where, error.what))
         return found

@@ -171,6 +171,16 @@ def test_hostile_files_are_refused_by_a_line(tmp_path: Path, text: str, said: st
         read_timeline(tmp_path / "none.otio")
 
 
+def test_a_file_that_crashes_the_library_costs_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seen with mutated edits: OpenTimelineIO's parser corrupts its memory and dies, now or a few files later."""
+    import studio_pipeline.line.timelines as timelines
+
+    (tmp_path / "child.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n")
+    monkeypatch.setattr(timelines, "_CHILD", tmp_path / "child.py")
+    with pytest.raises(InputError, match="its reader crashed on it - export the edit again"):
+        read_timeline(cut(tmp_path))
+
+
 LIST = """
 - {show: toy, sequence: a, shot: '0010', character: hero.obj, fps: 24000/1001, frames: [1001, 1006], handles: 3,
    brief: lands, seed: 7}
