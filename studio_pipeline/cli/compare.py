@@ -39,7 +39,7 @@ def compare(
         folder.mkdir(parents=True, exist_ok=True)
         pictures = _wipe(sides, first, folder)
         previews = [] if pictures else _previews(sides, folder)
-        found = {**tables(*sides), "pictures": pictures, "previews": previews}
+        found = {**tables(store, *sides), "pictures": pictures, "previews": previews}
         (folder / TABLE).write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         (folder / PAGE).write_text(compare_page(found), encoding="utf-8")
     except OSError as error:
@@ -100,8 +100,10 @@ def _print(found: dict[str, Any]) -> None:
             words = [Text(f"{'passed' if s['passed'] else 'failed'} {s['message']}" if s else "-") for s in
                      (row["before"], row["after"])]  # fmt: skip
             table.add_row(row["name"], *words, "")
-    for row in found["ingredients"]:
-        table.add_row(Text(row["ingredient"]), Text(shown(row["before"])), Text(shown(row["after"])), "")
+    for row in (*found["ingredients"], *found["upstream"]):
+        own = row["stage"] == found["stage"]
+        name = row["ingredient"] if own else f"{row['stage']} {row['ingredient']}"
+        table.add_row(Text(name), Text(shown(row["before"])), Text(shown(row["after"])), "")
     console().print(table)
     files, pictures = found["files"], found["pictures"]
     changed = len(files["changed"]) + len(files["added"]) + len(files["removed"])

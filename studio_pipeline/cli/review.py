@@ -94,8 +94,11 @@ def _say(shot: str, version: str, stage: str, status: str, text: str, by: str | 
         typer.echo(json.dumps(row, indent=1, ensure_ascii=False, sort_keys=True))
     else:
         who = f" by {said.by}" if said.by else ""
-        what = f"is {standing.status}" if status else f"noted, it is {standing.status}"
-        typer.echo(f"{shot} {stage} {label} {what}{who}")
+        words = {
+            "": f"noted{who}, it is {standing.status}",
+            "changes": f"needs changes{f', says {who[4:]}' if who else ''}",
+        }
+        typer.echo(f"{shot} {stage} {label} {words.get(status, f'is {standing.status}{who}')}")
     _tell_dagster(shot, stage, label, standing.status, said.text, said.by)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import typer
 
@@ -58,9 +57,11 @@ def _standings(store: Store, plan: ShotPlan) -> dict[str, Standing]:
 
 
 def _in_words(standings: Mapping[str, Standing]) -> dict[str, str]:
-    words: dict[str, Any] = {}
+    words: dict[str, str] = {}
     for stage, standing in standings.items():
         text = standing.status + (f" by {standing.by}" if standing.by else "")
-        last = standing.notes[-1].text if standing.notes else ""
-        words[stage] = text + (f": {one_line(last)}" if last else "")
+        if standing.notes and (last := standing.notes[-1]).text:
+            # What was said with the status follows it; a later note is somebody's own word.
+            text += f": {one_line(last.text)}" if last.status else f"; {last.by or 'note'}: {one_line(last.text)}"
+        words[stage] = text
     return words

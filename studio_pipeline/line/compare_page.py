@@ -80,13 +80,14 @@ tr.differs td { background: var(--mark); }
 {% endif %}
 <h2>What went in differently</h2>
 {% if ingredients %}
-<div class="scroll"><table><tr><th>ingredient</th><th>{{ versions[0].version }}</th>
+<div class="scroll"><table><tr><th>stage</th><th>ingredient</th><th>{{ versions[0].version }}</th>
 <th>{{ versions[1].version }}</th></tr>
-{% for row in ingredients %}
-<tr><td>{{ row.ingredient }}</td><td>{{ row.before|shown }}</td><td>{{ row.after|shown }}</td></tr>
+{% for row in ingredients + upstream %}
+<tr><td>{{ row.stage }}</td><td>{{ row.ingredient }}</td><td>{{ row.before|shown }}</td>
+<td>{{ row.after|shown }}</td></tr>
 {% endfor %}
 {% for unit in code %}
-<tr><td colspan="3">code of {{ unit }}</td></tr>
+<tr><td>{{ stage }}</td><td colspan="3">code of {{ unit }}</td></tr>
 {% endfor %}
 </table></div>
 {% else %}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from studio_pipeline.line.accept import edited
+from studio_pipeline.line.chain import chain_of
 from studio_pipeline.line.reviews import version_of
 from studio_pipeline.line.timestamps import timestamp
 from studio_pipeline.media.reading import read_clip, read_image
@@ -84,8 +85,11 @@ def _movie(names: Sequence[str], shot_id: str) -> str | None:
     return next((name for name in preferred if name in movies), movies[0] if movies else None)
 
 
-def tables(before: Side, after: Side) -> dict[str, Any]:
-    """All that differs but pictures, JSON-able."""
+def tables(store: Store, before: Side, after: Side) -> dict[str, Any]:
+    """All that differs but pictures, JSON-able.
+
+    ``ingredients`` are the stage's own, ``upstream`` those of the stages behind it: what the difference comes from.
+    """
     old, new = before.artifact, after.artifact
     return {
         "shot": before.published.shot_id,
@@ -93,13 +97,24 @@ def tables(before: Side, after: Side) -> dict[str, Any]:
         "versions": [_version(side) for side in (before, after)],
         "figures": _rows(old.figures, new.figures),
         "verdicts": _verdicts(old, new),
-        "ingredients": [
-            {"ingredient": change.ingredient, "before": change.old, "after": change.new}
-            for change in diff_ingredients(old.ingredients, new.ingredients)
-        ],
+        "ingredients": list(_changes(old, new)),
+        "upstream": list(_upstream(store, old, new)),
         "code": list(edited(old.manifest.get("code_parts", {}), new.manifest.get("code_parts", {}))),
         "files": _files(old, new),
     }
+
+
+def _changes(old: Artifact, new: Artifact) -> Iterator[dict[str, Any]]:
+    for change in diff_ingredients(old.ingredients, new.ingredients):
+        yield {"stage": new.stage, "ingredient": change.ingredient, "before": change.old, "after": change.new}
+
+
+def _upstream(store: Store, old: Artifact, new: Artifact) -> Iterator[dict[str, Any]]:
+    """What changed in the stages behind, but for contents that follow from what changed further up."""
+    a, b = ({item.stage: item for item in chain_of(store, [one]).values()} for one in (old, new))
+    for stage in b:
+        if stage in a and stage != new.stage:
+            yield from (row for row in _changes(a[stage], b[stage]) if not row["ingredient"].startswith("inputs."))
 
 
 def _version(side: Side) -> dict[str, Any]:

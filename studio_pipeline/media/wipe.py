@@ -88,6 +88,8 @@ def wipe_frames(before: Footage, after: Footage, *, labels: tuple[str, str], fps
         picture[:STRIP] = _strip(width, labels, number)
         shown = picture[STRIP : STRIP + a.shape[0], : a.shape[1]]
         shown[:, :split], shown[:, split:] = a[:, :split], b[:, split:]
+        # White between dark, so that it shows on light pictures and on dark ones.
+        shown[:, max(0, split - 2) : split + 2] = INK
         shown[:, max(0, split - 1) : split + 1] = EDGE
         yield picture
 

@@ -70,11 +70,23 @@ def test_the_wipe_shows_both_versions_and_the_page_both(hands, two: Toy) -> None
     assert np.abs(same - other).max() < 40 < np.abs(same - frames[1][:STRIP, 200:312]).max()  # 1000 again, then 1001
     assert found["pictures"]["worst_mean"] > 60 and found["pictures"]["equal"] == 0
     assert (found["pictures"]["first"], found["pictures"]["last"]) == (1000, 1007)
-    assert found["ingredients"] == [{"ingredient": "settings.gain", "before": 1.0, "after": 3.0}]
+    row = {"stage": "delivery", "ingredient": "settings.gain", "before": 1.0, "after": 3.0}
+    assert found["ingredients"] == [row] and found["upstream"] == []
     assert next(row for row in found["figures"] if row["name"] == "value")["change"] == 4
     page = Page(Path("cmp/compare.html").read_text())
     assert page.sources == ["wipe.mp4"] and {"v001", "v002", "settings.gain", "sane"} <= set(page.words)
     assert json.loads(Path("cmp/compare.json").read_text())["files"]["same"] == 0
+
+
+def test_a_difference_is_followed_to_where_it_comes_from(hands, two: Toy, shots, make_all) -> None:
+    make_all(*shots(FIRST + "  brief: a longer story\n"))
+    code, out, _ = hands("compare", SHOT, "v001", "v003", "--json")
+    found = json.loads(out)
+    assert code == 0 and [row["ingredient"] for row in found["ingredients"]] == ["inputs.reference_clip"]
+    assert found["upstream"] == [
+        {"stage": "directives", "ingredient": "shot.brief", "before": "", "after": "a longer story"}
+    ]
+    assert "directives shot.brief" in hands("compare", SHOT, "v001", "v003")[1]
 
 
 def test_the_same_command_gives_the_same_bytes(hands, two: Toy) -> None:

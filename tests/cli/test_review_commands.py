@@ -32,7 +32,7 @@ def test_a_version_begins_as_pending_and_the_last_word_stands(hands, made: Toy, 
     assert row(hands)["review"]["status"] == "pending" and "review" not in row(hands, "rig")
     assert hands("approve", SHOT, "v001")[1] == f"{SHOT} delivery v001 is approved by ana\n"
     assert (
-        hands("note", SHOT, "1", "nice knees", "--by", "bo")[1] == f"{SHOT} delivery v001 noted, it is approved by bo\n"
+        hands("note", SHOT, "1", "nice knees", "--by", "bo")[1] == f"{SHOT} delivery v001 noted by bo, it is approved\n"
     )
     assert row(hands)["review"]["status"] == "approved" and row(hands)["review"]["by"] == "ana"
     code, out, _ = hands("changes", SHOT, "v001", "--note", "softer\nlanding", "--json")

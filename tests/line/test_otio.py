@@ -177,7 +177,7 @@ def test_a_file_that_crashes_the_library_costs_a_line(tmp_path: Path, monkeypatc
 
     (tmp_path / "child.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n")
     monkeypatch.setattr(timelines, "_CHILD", tmp_path / "child.py")
-    with pytest.raises(InputError, match="its reader crashed on it - export the edit again"):
+    with pytest.raises(InputError, match=r"its reader crashed on it\) - export the edit again"):
         read_timeline(cut(tmp_path))
 
 
