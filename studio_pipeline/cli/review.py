@@ -94,10 +94,8 @@ def _say(shot: str, version: str, stage: str, status: str, text: str, by: str | 
         typer.echo(json.dumps(row, indent=1, ensure_ascii=False, sort_keys=True))
     else:
         who = f" by {said.by}" if said.by else ""
-        words = {
-            "": f"noted{who}, it is {standing.status}",
-            "changes": f"needs changes{f', says {who[4:]}' if who else ''}",
-        }
+        asked = f"needs changes, says {said.by}" if said.by else "needs changes"
+        words = {"": f"noted{who}, it is {standing.status}", "changes": asked}
         typer.echo(f"{shot} {stage} {label} {words.get(status, f'is {standing.status}{who}')}")
     _tell_dagster(shot, stage, label, standing.status, said.text, said.by)
 

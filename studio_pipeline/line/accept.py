@@ -11,7 +11,7 @@ from studio_pipeline.line.plan import StagePlan, plan_shot
 from studio_pipeline.line.resolve import ResolvedShot
 from studio_pipeline.schema.errors import InputError
 from studio_pipeline.store import Artifact, Published, Store, diff_ingredients
-from studio_pipeline.store.acceptances import Acceptance, AcceptBook
+from studio_pipeline.store.acceptances import POLICY_CHANGED, Acceptance, AcceptBook
 
 __all__ = ["Accepted", "accept", "edited", "withdraw"]
 
@@ -87,7 +87,7 @@ def _add(
 ) -> Acceptance:
     assert item.key is not None
     if item.ingredients.get("code") == BY_VERSION:
-        changed: tuple[str, ...] = ("code_policy: version",)
+        changed: tuple[str, ...] = (POLICY_CHANGED,)
     else:
         changed = edited(artifact.manifest.get("code_parts", {}), code_parts(shot, item.stage))
     return AcceptBook(store.primitive).add(

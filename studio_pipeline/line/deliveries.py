@@ -64,22 +64,14 @@ def leave(
         StorageError: The folder can't be written.
     """
     book = DeliveryBook(store.primitive)
-    known = _read(book, name)
-    payload = _payload(chosen)
-    more = dict(extras(chosen)) if extras else {}
-    content = _content(payload, more)
-    target = to / name
-    if known is not None and known.content != content:
-        raise InputError(_what_differs(known, chosen), where=f"delivery {name}", do="choose another name")
-    if known is None and target.exists() and (not target.is_dir() or any(target.iterdir())):
+    payload, more = _payload(chosen), dict(extras(chosen)) if extras else {}
+    content, target = _content(payload, more), to / name
+    if (known := _read(book, name)) is not None:
+        if known.content != content:
+            raise InputError(_what_differs(known, chosen), where=f"delivery {name}", do="choose another name")
+        return _leave_again(store, known, payload, target)
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise InputError("is there already, and this home didn't deliver it", where=target, do="choose another name")
-    if known is not None:
-        kept = {file: book.kept(known, file) for file in known.kept}
-        if target.exists():
-            _check(target, kept[MANIFEST])
-            return Left(target, json.loads(kept[MANIFEST]), True)
-        write_folder(store, target, payload, kept, complete=lambda: None)
-        return Left(target, json.loads(kept[MANIFEST]), False)
     kept = _small_files(store, chosen, name, payload, more, by)
 
     def take_the_name() -> None:
@@ -95,6 +87,18 @@ def leave(
     except _Taken:  # somebody was faster, with the same content or with other
         return leave(store, chosen, name, to, by=by, extras=extras)
     return Left(target, json.loads(kept[MANIFEST]), False)
+
+
+def _leave_again(store: Store, known: Delivery, payload: Payload, target: Path) -> Left:
+    """What was delivered before: check the folder that is there, or write it as it was."""
+    book = DeliveryBook(store.primitive)
+    kept = {file: book.kept(known, file) for file in known.kept}
+    before = target.exists()
+    if before:
+        _check(target, kept[MANIFEST])
+    else:
+        write_folder(store, target, payload, kept, complete=lambda: None)
+    return Left(target, json.loads(kept[MANIFEST]), before)
 
 
 def verify_delivery(store: Store, folder: Path) -> FolderReport:

@@ -13,7 +13,7 @@ from studio_pipeline.line.resolve import ResolvedShot
 from studio_pipeline.schema.errors import one_line
 from studio_pipeline.stages.base import Verdict
 from studio_pipeline.store import Artifact, Store, diff_ingredients, key_of
-from studio_pipeline.store.acceptances import Acceptance, AcceptBook
+from studio_pipeline.store.acceptances import POLICY_CHANGED, Acceptance, AcceptBook
 
 __all__ = ["ShotPlan", "StagePlan", "changes_since", "plan_shot", "selection", "verdicts_of"]
 
@@ -146,7 +146,8 @@ def _accepted(store: Store, word: Acceptance, *, deep: bool) -> Artifact | None:
 def _in_words(word: Acceptance) -> str:
     names = [unit.removeprefix("studio_pipeline.") for unit in word.changed]
     more = f" and {len(names) - 2} more" if len(names) > 2 else ""
-    code = f" (changed in the code: {', '.join(names[:2])}{more})" if names else ""
+    told = "" if names[:1] == [POLICY_CHANGED] else "changed in the code: "
+    code = f" ({told}{', '.join(names[:2])}{more})" if names else ""
     return f"accepted{f' by {word.by}' if word.by else ''}: {one_line(word.reason)}{code}"
 
 

@@ -14,6 +14,7 @@ from studio_pipeline.line.resolve import ResolvedShot
 from studio_pipeline.line.timestamps import timestamp
 from studio_pipeline.schema.errors import StudioError
 from studio_pipeline.store import Published, Store, diff_ingredients
+from studio_pipeline.store.acceptances import POLICY_CHANGED
 
 __all__ = ["Explanation", "explain"]
 
@@ -54,7 +55,7 @@ def explain(store: Store, shot: ResolvedShot, name: str) -> Explanation:
         edited = _edited(_parts(store, versions[-1]), now) if versions and "code:" in mine.reason else ()
         return Explanation(shot.id, name, mine.state, f"{mine.state}: {mine.reason}", edited)
     if mine.accepted is not None:
-        changed = tuple(f"code of {unit}" for unit in mine.accepted.changed)
+        changed = tuple(f"code of {unit}" for unit in mine.accepted.changed if unit != POLICY_CHANGED)
         when = timestamp(mine.accepted.time)
         headline = f"v{mine.accepted.version:03d} stands, {mine.reason} ({when})"
         return Explanation(shot.id, name, "cached", headline, changed)

@@ -17,7 +17,10 @@ from typing import Any
 from studio_pipeline.store.logbook import append_entry, check_part, read_entries
 from studio_pipeline.store.primitive import Primitive
 
-__all__ = ["AcceptBook", "Acceptance"]
+__all__ = ["POLICY_CHANGED", "AcceptBook", "Acceptance"]
+
+POLICY_CHANGED = "code_policy is version now"
+"""What an entry names in the place of code when the show stopped following it."""
 
 
 @dataclass(frozen=True)

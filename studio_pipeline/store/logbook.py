@@ -11,7 +11,7 @@ from studio_pipeline.schema.errors import StorageError
 from studio_pipeline.store.manifest import Corrupt, decode_record, encode_record
 from studio_pipeline.store.primitive import Exists, Missing, Primitive
 
-__all__ = ["LogEntry", "append_entry", "check_part", "read_entries"]
+__all__ = ["LogEntry", "append_entry", "check_part", "last_entry", "read_entries"]
 
 _safe = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,199}")
 
@@ -55,6 +55,12 @@ def append_entry(primitive: Primitive, prefix: str, letter: str, record: Mapping
 def read_entries(primitive: Primitive, prefix: str) -> list[LogEntry]:
     """All entries below a prefix, deeper ones too, in the order of their names."""
     return [LogEntry(entry.name, _read(primitive, entry.name)) for entry in primitive.list(prefix)]
+
+
+def last_entry(primitive: Primitive, prefix: str) -> LogEntry | None:
+    """The last entry; the others aren't read."""
+    names = [entry.name for entry in primitive.list(prefix)]
+    return LogEntry(names[-1], _read(primitive, names[-1])) if names else None
 
 
 def _read(primitive: Primitive, name: str) -> dict[str, Any] | None:

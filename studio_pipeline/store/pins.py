@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from studio_pipeline.schema.errors import StorageError
-from studio_pipeline.store.logbook import append_entry, read_entries
+from studio_pipeline.store.logbook import append_entry, last_entry, read_entries
 from studio_pipeline.store.primitive import Exists, Primitive
 
 __all__ = ["Pin", "PinBook"]
@@ -72,14 +72,12 @@ class PinBook:
         Raises:
             StorageError: The last entry is damaged: what stands now can't be told.
         """
-        entries = read_entries(self._primitive, _folder(shot_id, stage))
-        if not entries:
+        entry = last_entry(self._primitive, _folder(shot_id, stage))
+        if entry is None:
             return None
-        last = _pin(entries[-1].record)
-        if last is None:
-            raise StorageError(
-                f"a pin of {shot_id} {stage} is damaged", where=entries[-1].name, do="override or unpin it again"
-            )
+        if (last := _pin(entry.record)) is None:
+            do = "override or unpin it again"
+            raise StorageError(f"a pin of {shot_id} {stage} is damaged", where=entry.name, do=do)
         return last if last.file else None
 
 

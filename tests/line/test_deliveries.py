@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import platform
 import shutil
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from studio_pipeline.schema.errors import InputError, StorageError
 from studio_pipeline.stages.base import Override
 from studio_pipeline.store import Corrupt, Store, gc
 from studio_pipeline.store.deliveries import DeliveryBook
+from studio_pipeline.store.disk import DiskPrimitive
 
 NAMES = ("manifest.json", "provenance.json")
 
@@ -240,9 +242,9 @@ def test_two_at_once_agree(delivering: Toy, store: Store, shots, make_all, tmp_p
     assert [path.name for path in (tmp_path / "second").iterdir()] == ["one"]
 
 
-def test_every_file_goes_back_to_bytes_and_settings(
-    delivering: Toy, store: Store, shots, make_all, tmp_path: Path, monkeypatch
-) -> None:
+@pytest.fixture
+def handmade(delivering: Toy, store: Store, shots, make_all, tmp_path: Path, monkeypatch) -> Path:
+    """A delivery with a hand-made rig in it, and things in the shot that must not leave the house."""
     stages = [
         dataclasses.replace(stage, override=Override("toy", "file")) if stage.name == "rig" else stage
         for stage in graph_module.graph().values()
@@ -255,19 +257,15 @@ def test_every_file_goes_back_to_bytes_and_settings(
     make_all(shot)
     override(store, shot, "rig", tmp_path / "rig.bin", note="knees", by="cy")
     make_all(shot)
-    left = deliver(store, [shot], "one", tmp_path / "to")
-    text = (left.folder / "provenance.json").read_text()
-    import platform
+    return deliver(store, [shot], "one", tmp_path / "to").folder
 
-    for secret in ("planted-secret", "/home", str(tmp_path), platform.node()):
-        assert secret not in text and secret not in (left.folder / "manifest.json").read_text()
-    found = json.loads(text)
-    assert set(found["files"]) == set(left.manifest["files"]) - set(NAMES)
-    keys = 0
+
+def test_every_file_goes_back_to_bytes_and_settings(handmade: Path) -> None:
+    found = json.loads((handmade / "provenance.json").read_text())
+    assert set(found["files"]) == set(digests(handmade)) - set(NAMES)
     for name, place in found["files"].items():
         artifact = found["artifacts"][place["artifact"]]
-        bytes_there = hashlib.sha256((left.folder / name).read_bytes()).hexdigest()
-        assert artifact["files"][place["file"]]["sha256"] == bytes_there
+        assert artifact["files"][place["file"]]["sha256"] == digests(handmade)[name]
         pending = [place["artifact"]]
         while pending:  # every chain ends at files from outside
             item = found["artifacts"][pending.pop()]
@@ -275,24 +273,55 @@ def test_every_file_goes_back_to_bytes_and_settings(
                 stage: found["artifacts"][other]["content_hash"] for stage, other in item["inputs"].items()
             }
             pending += item["inputs"].values()
-    for item in found["artifacts"].values():
+    whole = [item for item in found["artifacts"].values() if not item["scrubbed"]]
+    assert len(whole) == 5  # all but directives, whose brief held a path and a secret
+    for item in whole:
         spelled = json.dumps(item["ingredients"], sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        if not item["scrubbed"]:
-            assert hashlib.sha256(spelled.encode()).hexdigest() == item["key"]
-            keys += 1
+        assert hashlib.sha256(spelled.encode()).hexdigest() == item["key"]
+    for item in found["artifacts"].values():
         content = json.dumps(sorted((n, f["sha256"]) for n, f in item["files"].items()), separators=(",", ":"))
         assert hashlib.sha256(content.encode()).hexdigest() == item["content_hash"]
-    assert keys == 5  # all but directives, whose brief held a path and a secret
-    directives = next(item for item in found["artifacts"].values() if item["stage"] == "directives")
-    assert directives["scrubbed"] == ["shot.brief"] and "notes.txt" in directives["ingredients"]["shot"]["brief"]
-    character = next(item for item in found["artifacts"].values() if item["stage"] == "character")
-    assert character["input_files"] == [
-        {"field": "shot.character", "name": "hero.obj", "content": hashlib.sha256(b"v 0 0 0\n").hexdigest()}
-    ]
-    assert [
-        (pin["stage"], pin["file"], pin["by"], pin["note"], pin["content"]) for pin in found["shots"][shot.id]["pins"]
-    ] == [("rig", "rig.bin", "cy", "knees", hashlib.sha256(b"hand made").hexdigest())]
-    assert found["shots"][shot.id]["versions"]["rig"]["version"] == "v002"
+
+
+def test_provenance_names_files_and_hands_and_no_place_or_secret(handmade: Path, tmp_path: Path) -> None:
+    found = json.loads((handmade / "provenance.json").read_text())
+    stages = {item["stage"]: item for item in found["artifacts"].values()}
+    assert stages["directives"]["scrubbed"] == ["shot.brief"]
+    assert stages["directives"]["ingredients"]["shot"]["brief"] == "see notes.txt (removed)"
+    content = hashlib.sha256(b"v 0 0 0\n").hexdigest()
+    assert stages["character"]["input_files"] == [{"field": "shot.character", "name": "hero.obj", "content": content}]
+    (pin,) = found["shots"]["toy_a_0010"]["pins"]
+    assert (pin["stage"], pin["file"], pin["by"], pin["note"]) == ("rig", "rig.bin", "cy", "knees")
+    assert pin["content"] == hashlib.sha256(b"hand made").hexdigest()
+    assert found["shots"]["toy_a_0010"]["versions"]["rig"]["version"] == "v002"
+    for name in NAMES:
+        text = (handmade / name).read_text()
+        for place in ("planted-secret", "/home", str(tmp_path)):
+            assert place not in text
+        assert f'"{platform.node()}"' not in text
+
+
+class Hidden(DiskPrimitive):
+    """A store into whose folders nobody may look."""
+
+    def folder(self, prefix: str) -> None:
+        return None
+
+
+def test_a_store_without_a_file_system_delivers_too(
+    delivering: Toy, store: Store, shots, make_all, tmp_path: Path
+) -> None:
+    """Everything goes through the store's own interface, as on S3."""
+    (shot,) = shots()
+    make_all(shot)
+    say(store, shot.id, "v001", status="approved")
+    remote = Store(Hidden(store.primitive.root))
+    left = deliver(remote, [shot], "far", tmp_path / "to", review=True, pending=False)
+    assert {n: said["sha256"] for n, said in left.manifest["files"].items()} == {
+        n: d for n, d in digests(left.folder).items() if n != NAMES[0]
+    }
+    assert deliver(remote, [shot], "far", tmp_path / "to", review=True).before
+    assert gc(remote, older_than_days=0.0, dry_run=True).generations == []
 
 
 @pytest.mark.parametrize(
