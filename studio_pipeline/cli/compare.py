@@ -11,6 +11,7 @@ import typer
 
 if TYPE_CHECKING:
     from studio_pipeline.line.comparison import Side
+    from studio_pipeline.schema.shot import Shot
 
 __all__ = ["compare"]
 
@@ -32,12 +33,12 @@ def compare(
     from studio_pipeline.schema.errors import StorageError
 
     store = open_studio(reading=True)
-    first = load_shot(store, shot).shot.first_frame
+    known = load_shot(store, shot).shot
     sides = (load_side(store, shot, stage, before), load_side(store, shot, stage, after))
     folder = out or Path("compare") / f"{shot}_{stage}_{sides[0].label}_{sides[1].label}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        pictures = _wipe(sides, first, folder)
+        pictures = _wipe(sides, known, folder)
         previews = [] if pictures else _previews(sides, folder)
         found = {**tables(store, *sides), "pictures": pictures, "previews": previews}
         (folder / TABLE).write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", encoding="utf-8")
@@ -51,19 +52,19 @@ def compare(
         typer.echo(str(folder / PAGE))
 
 
-def _wipe(sides: tuple[Side, Side], first: int, folder: Path) -> dict[str, Any] | None:
+def _wipe(sides: tuple[Side, Side], shot: Shot, folder: Path) -> dict[str, Any] | None:
     """Write the wipe where both versions move and have frames in common."""
     from studio_pipeline.line.comparison import footage_of
     from studio_pipeline.media.wipe import differences, write_wipe
 
-    shown = [footage_of(side, first) for side in sides]
+    shown = [footage_of(side, shot.first_frame) for side in sides]
     if shown[0] is None or shown[1] is None:
         return None
     (name, old), (_, new) = shown[0], shown[1]
     found = differences(old, new)
     if found is None:
         return None
-    write_wipe(folder / WIPE, old, new, labels=(sides[0].label, sides[1].label), fps=sides[0].fps)
+    write_wipe(folder / WIPE, old, new, labels=(sides[0].label, sides[1].label), fps=sides[0].fps(shot.fps))
     frames = len(set(old.numbers) & set(new.numbers))
     return {"wipe": WIPE, "of": name, "frames": frames, "resized": old.size != new.size, **vars(found)}
 

@@ -102,12 +102,12 @@ def _say(shot: str, version: str, stage: str, status: str, text: str, by: str | 
 
 def _tell_dagster(shot: str, stage: str, label: str, status: str, text: str, by: str) -> None:
     """The word is kept already; that Dagster can't show it now is worth a warning, no failure."""
-    from studio_pipeline.schema.errors import StudioError
+    from studio_pipeline.schema.errors import one_line
 
     try:
         from studio_pipeline.dag.launch import open_instance, report_review
 
         with open_instance() as instance:
             report_review(instance, shot, stage, version=label, status=status, text=text, by=by)
-    except StudioError as error:
-        sys.stderr.write(f"studio: warning: Dagster's UI won't show it: {error}\n")
+    except Exception as error:  # whatever ails Dagster or its database
+        sys.stderr.write(f"studio: warning: Dagster's UI won't show it: {one_line(error)[:300]}\n")

@@ -37,10 +37,9 @@ class Side:
         """The version as people write it."""
         return self.published.label
 
-    @property
-    def fps(self) -> Fraction:
-        """Frames a second, 24 where the stage doesn't read the shot's."""
-        return Fraction(str(self.artifact.ingredients.get("shot", {}).get("fps", "24")))
+    def fps(self, shot_fps: Fraction) -> Fraction:
+        """Frames a second: the stage's own, or the shot's where the stage doesn't read it."""
+        return Fraction(str(self.artifact.ingredients.get("shot", {}).get("fps", shot_fps)))
 
 
 def load_side(store: Store, shot_id: str, stage: str, version: str) -> Side:

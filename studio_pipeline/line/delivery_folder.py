@@ -136,10 +136,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         files = manifest["files"]
         for name, said in files.items():
             check_name(name)
-            assert isinstance(said["sha256"], str) and type(said["size"]) is int
+            if not isinstance(said["sha256"], str) or type(said["size"]) is not int:
+                raise ValueError(name)
     except OSError:
         raise InputError("is no delivery, it has no manifest", where=folder, do=do) from None
-    except (ValueError, KeyError, TypeError, AttributeError, AssertionError, RecursionError, StorageError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, StorageError):
         raise InputError("is no manifest of a delivery", where=path, do=do) from None
     return manifest
 
@@ -162,7 +163,7 @@ def check_folder(folder: Path) -> FolderReport:
             problems.append(f"{path}: its bytes have changed since the delivery")
     known = {*files, MANIFEST}
     for path in sorted(folder.rglob("*")):
-        if not path.is_dir() and path.relative_to(folder).as_posix() not in known:
+        if path.is_symlink() or (not path.is_dir() and path.relative_to(folder).as_posix() not in known):
             problems.append(f"{path}: is not part of the delivery")
     return FolderReport(len(files), sum(said["size"] for said in files.values()), tuple(problems))
 

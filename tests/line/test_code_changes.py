@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import studio_pipeline
+
 HELPER = '''
 def shared(x):
     """Doubles."""
@@ -51,7 +53,8 @@ else:
 
 
 def ran(folder: Path, *accepted: str) -> list[str] | dict[str, list[str]]:
-    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    ours = str(Path(studio_pipeline.__file__).parents[1])  # the code under test, wherever it is installed
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(folder), ours))}
     done = subprocess.run(
         [sys.executable, "driver.py", *accepted], cwd=folder, env=environment, capture_output=True, text=True
     )

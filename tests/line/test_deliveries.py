@@ -15,6 +15,7 @@ from support.toys import Toy
 
 import studio_pipeline.line.deliveries as deliveries
 import studio_pipeline.line.graph as graph_module
+from studio_pipeline.line.chain import chain_of, check_unmixed
 from studio_pipeline.line.deliverable import Allowed, choose
 from studio_pipeline.line.deliveries import leave, verify_delivery
 from studio_pipeline.line.history import history_of
@@ -25,7 +26,6 @@ from studio_pipeline.schema.errors import InputError, StorageError
 from studio_pipeline.stages.base import Override
 from studio_pipeline.store import Corrupt, Store, gc
 from studio_pipeline.store.deliveries import DeliveryBook
-from studio_pipeline.store.disk import DiskPrimitive
 
 NAMES = ("manifest.json", "provenance.json")
 
@@ -206,6 +206,24 @@ def test_a_review_goes_with_its_own_delivery_only(delivering: Toy, store: Store,
     assert old["shots"][shot.id]["stages"]["review"]["version"] == "v001"
 
 
+def test_two_makings_of_a_stage_never_leave_together(store: Store, tmp_path: Path) -> None:
+    """The chain behind a delivery is put together by hand: its own rig, and takes that were made from another one."""
+
+    def made(stage: str, text: str, *inputs) -> object:
+        folder = tmp_path / f"{stage}-{text}"
+        folder.mkdir()
+        (folder / "value.json").write_text(text)
+        fields = {"stage": stage, "inputs": [vars(item.as_input(item.stage)) for item in inputs]}
+        return store.commit(hashlib.sha256(f"{stage}{text}".encode()).hexdigest(), folder, fields)
+
+    old, new = made("rig", "1"), made("rig", "2")
+    takes = made("takes", "1", old)
+    good, bad = made("delivery", "1", takes, old), made("delivery", "2", takes, new)
+    check_unmixed(chain_of(store, [good]).values(), where="shot")
+    with pytest.raises(StorageError, match="shot: mixes two different results of rig - studio run it again"):
+        check_unmixed(chain_of(store, [bad]).values(), where="shot")
+
+
 def test_gc_never_takes_what_is_delivered(delivering: Toy, store: Store, shots, make_all, tmp_path: Path) -> None:
     (shot,) = shots()
     make_all(shot)
@@ -301,8 +319,14 @@ def test_provenance_names_files_and_hands_and_no_place_or_secret(handmade: Path,
         assert f'"{platform.node()}"' not in text
 
 
-class Hidden(DiskPrimitive):
+class Hidden:
     """A store into whose folders nobody may look."""
+
+    def __init__(self, primitive: object) -> None:
+        self._primitive = primitive
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._primitive, name)
 
     def folder(self, prefix: str) -> None:
         return None
@@ -315,7 +339,7 @@ def test_a_store_without_a_file_system_delivers_too(
     (shot,) = shots()
     make_all(shot)
     say(store, shot.id, "v001", status="approved")
-    remote = Store(Hidden(store.primitive.root))
+    remote = Store(Hidden(store.primitive))
     left = deliver(remote, [shot], "far", tmp_path / "to", review=True, pending=False)
     assert {n: said["sha256"] for n, said in left.manifest["files"].items()} == {
         n: d for n, d in digests(left.folder).items() if n != NAMES[0]
