@@ -11,14 +11,19 @@ from typing import Annotated, Any
 import typer
 
 from studio_pipeline import __version__
+from studio_pipeline.cli.accept import accept
 from studio_pipeline.cli.caption import caption
+from studio_pipeline.cli.compare import compare
+from studio_pipeline.cli.deliver import deliver, provenance
 from studio_pipeline.cli.evaluate import evaluate_app
 from studio_pipeline.cli.evaluate_caption import evaluate_caption
 from studio_pipeline.cli.evaluate_judge import evaluate_judge
 from studio_pipeline.cli.evaluate_refine import evaluate_refine
 from studio_pipeline.cli.evaluate_rig import evaluate_rig
+from studio_pipeline.cli.import_otio import import_otio
 from studio_pipeline.cli.override import override, unpin
 from studio_pipeline.cli.retarget import retarget
+from studio_pipeline.cli.review import approve, changes, note, pending, review
 from studio_pipeline.cli.rig import rig
 from studio_pipeline.cli.takes import select, takes
 from studio_pipeline.cli.taxonomy import taxonomy_app
@@ -49,8 +54,9 @@ for _command in (rig, override, unpin):
     app.command()(_command)
 app.command()(retarget)
 app.command()(caption)
-for _command in (takes, select):
+for _command in (takes, select, note, approve, changes, pending, review, deliver, provenance, accept, compare):
     app.command()(_command)
+app.command("import-otio")(import_otio)
 
 ShotFiles = Annotated[list[Path], typer.Argument(help="Shot lists (YAML).", show_default=False)]
 OnlyShots = Annotated[list[str] | None, typer.Option("--shot", help="Only this shot id; may be repeated.")]
@@ -150,34 +156,32 @@ def why(
 @app.command()
 def status(only: OnlyShots = None, as_json: AsJson = False) -> None:
     """Shots x stages of this home: made, outdated, failed or waiting."""
-    from studio_pipeline.cli.tables import plan_as_json, print_plan
-    from studio_pipeline.line.plan import plan_shot
-    from studio_pipeline.line.shots import known_shots, open_studio
+    from studio_pipeline.cli.status import show_status
 
-    store = open_studio(reading=True)
-    plans = [plan_shot(store, shot) for shot in known_shots(store, only=only)]
-    if not plans:
-        _say("no shots yet: studio run SHOTS.yaml")
-    elif as_json:
-        _print_json(plan_as_json(plans))
-    else:
-        print_plan(plans)
+    show_status(only, as_json=as_json)
 
 
 @app.command()
 def history(shot: Annotated[str, typer.Argument(help="Shot id.")], as_json: AsJson = False) -> None:
-    """Every published version of a shot's stages, with its figures."""
+    """Every published version of a shot's stages with status and figures, and what people did to the shot."""
     from studio_pipeline.cli.tables import print_history
-    from studio_pipeline.line.shots import history_of, open_studio
+    from studio_pipeline.line.history import history_of
+    from studio_pipeline.line.shots import open_studio
 
-    rows = history_of(open_studio(reading=True), shot)
-    _print_json(rows) if as_json else print_history(rows)
+    found = history_of(open_studio(reading=True), shot)
+    _print_json(found) if as_json else print_history(found)
 
 
 @app.command()
-def verify(as_json: AsJson = False) -> None:
+def verify(
+    delivery: Annotated[Path | None, typer.Option("--delivery", help="Check this delivered folder instead.")] = None,
+    as_json: AsJson = False,
+) -> None:
     """Hash every artifact of this home. What is damaged is made again by the next run."""
     from studio_pipeline.line.shots import open_studio
+
+    if delivery is not None:
+        _verify_delivery(delivery, as_json)
     from studio_pipeline.store.maintenance import verify_all
 
     report = verify_all(open_studio(reading=True))
@@ -192,23 +196,45 @@ def verify(as_json: AsJson = False) -> None:
     raise typer.Exit(1 if problems else 0)
 
 
+def _verify_delivery(folder: Path, as_json: bool) -> None:
+    from studio_pipeline.line.deliveries import verify_delivery
+    from studio_pipeline.line.shots import open_studio
+
+    report = verify_delivery(open_studio(reading=True), folder)
+    if as_json:
+        _print_json({"files": report.files, "bytes": report.size, "problems": list(report.problems)})
+    else:
+        for line in report.problems:
+            _say(line)
+        _say(f"{report.files} files ({report.size / 1e6:.1f} MB) hashed, {len(report.problems)} problems")
+    raise typer.Exit(1 if report.problems else 0)
+
+
 @app.command()
 def gc(
     days: Annotated[float, typer.Option("--days", help="Take only what is older.", min=0.0)] = 7.0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be taken.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Remove artifacts that nothing refers to; never what is published, nor what that was made from."""
+    """Remove artifacts that nothing refers to; never what is published, pinned or delivered, nor what made that."""
     from studio_pipeline.line.shots import open_studio
+    from studio_pipeline.line.timestamps import timestamp
     from studio_pipeline.store.maintenance import gc as collect
 
-    report = collect(open_studio(), older_than_days=days, dry_run=dry_run)
+    report = collect(open_studio(reading=dry_run), older_than_days=days, dry_run=dry_run)
+    removed = [{**vars(item), "modified": timestamp(item.modified)} for item in report.removed]
     if as_json:
-        found = {"generations": len(report.generations), "bytes": report.size, "kept": report.kept}
-        _print_json({**found, "dry_run": dry_run, "unfinished": report.unfinished})
-    else:
-        verb = "would remove" if dry_run else "removed"
-        _say(f"{verb} {len(report.generations)} artifacts, {report.size / 1e6:.1f} MB; {report.kept} stay")
+        found = {"generations": len(removed), "bytes": report.size, "kept": report.kept, "busy": report.busy}
+        _print_json({**found, "dry_run": dry_run, "unfinished": report.unfinished, "removed": removed})
+        return
+    for row in removed:
+        what = f"{row['stage'] or 'unreadable'} {row['key'][:12]} g{row['generation']:04d}"
+        _say(f"{what}  {row['size'] / 1e6:.1f} MB  {row['modified']}  {row['shot']}".rstrip())
+    verb = "would remove" if dry_run else "removed"
+    more = f", {report.unfinished} files of commits that were cut off" if report.unfinished else ""
+    busy = f" ({report.busy} of them only while they are being made)" if report.busy else ""
+    stay = report.kept + report.busy
+    _say(f"{verb} {len(removed)} artifacts{more}, {report.size / 1e6:.1f} MB; {stay} stay{busy}")
 
 
 @app.command()

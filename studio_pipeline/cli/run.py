@@ -18,7 +18,7 @@ from studio_pipeline.line.processes import sweep
 from studio_pipeline.line.progress import watched_by
 from studio_pipeline.line.resolve import ResolvedShot
 from studio_pipeline.line.shots import failed_shots, open_studio, read_shot_lists, save_shot
-from studio_pipeline.schema.errors import StorageError
+from studio_pipeline.schema.errors import InputError, StorageError
 
 __all__ = ["retry_failed", "run_lists"]
 
@@ -43,11 +43,16 @@ def retry_failed(*, out: Path, only: Sequence[str] | None, as_json: bool) -> int
     """Run the known shots that have a failed stage; returns the exit code."""
     check_writable(out)
     store = open_studio()
-    shots = failed_shots(store, only=only)
+    shots, problems = failed_shots(store, only=only)
+    for shot, error in problems.items():
+        sys.stderr.write(f"studio: {shot}: {error}\n")
     if not shots:
-        sys.stderr.write("studio: nothing has failed\n")
-        return 0
-    return _run(store, shots, out=out, chosen=None, as_json=as_json)
+        if not problems:
+            sys.stderr.write("studio: nothing has failed\n")
+        return InputError.exit_code if problems else 0
+    print_warnings(shots)
+    code = _run(store, shots, out=out, chosen=None, as_json=as_json)
+    return code or (InputError.exit_code if problems else 0)
 
 
 def _run(store: Any, shots: Sequence[ResolvedShot], *, out: Path, chosen: set[str] | None, as_json: bool) -> int:

@@ -54,15 +54,17 @@ def print_warnings(shots: Sequence[ResolvedShot]) -> None:
         sys.stderr.write(f"studio: warning: {line}\n")
 
 
-def print_plan(plans: Sequence[ShotPlan]) -> None:
-    """One row a shot and stage: its state and why."""
+def print_plan(plans: Sequence[ShotPlan], *, reviews: Mapping[str, Mapping[str, str]] | None = None) -> None:
+    """One row a shot and stage: its state and why; with ``reviews`` (by shot and stage) what people say of it."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("shot", "stage", "version", "state", "why"):
+    for title in ("shot", "stage", "version", "state", "why", *(("review",) if reviews is not None else ())):
         table.add_column(title, overflow="fold")
     for plan in plans:
         for index, item in enumerate(plan.stages):
             state = Text(item.state, style=_STYLES.get(item.state, ""))
-            table.add_row(plan.shot.id if index == 0 else "", item.stage, item.version or "-", state, Text(item.reason))
+            said = [] if reviews is None else [Text(reviews.get(plan.shot.id, {}).get(item.stage, ""))]
+            shot = plan.shot.id if index == 0 else ""
+            table.add_row(shot, item.stage, item.version or "-", state, Text(item.reason), *said)
     console().print(table)
     total = [item.state for plan in plans for item in plan.stages]
     console().print(
@@ -118,18 +120,28 @@ def print_results(rows: Sequence[Mapping[str, Any]]) -> None:
     console().print(table)
 
 
-def print_history(rows: Sequence[Mapping[str, Any]]) -> None:
-    """One row a published version."""
+def print_history(found: Mapping[str, Any]) -> None:
+    """One row a published version, then one a thing that people did."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("stage", "version", "published", "backend", "content", "key figures"):
+    for title in ("stage", "version", "published", "status", "backend", "content", "key figures"):
         table.add_column(title, overflow="fold")
-    for row in rows:
+    for row in found["versions"]:
         table.add_row(
             row["stage"],
             row["version"],
             row["published"],
+            row["status"] if row["notes"] or row["stage"] == "delivery" else "",
             row["backend"],
             row["content"][:12],
             figures_text(row["figures"], 3),
         )
+    console().print(table)
+    if not found["events"]:
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("when", "what", "stage", "which", "by", "text"):
+        table.add_column(title, overflow="fold")
+    for event in found["events"]:
+        table.add_row(*(Text(event[name]) for name in ("time", "what", "stage", "which", "by", "text")))
+    console().print()
     console().print(table)

@@ -34,10 +34,12 @@ def select(
     take: Annotated[int | None, typer.Argument(help="Number of the take that is to be followed.", min=0)] = None,
     auto: Annotated[bool, typer.Option("--auto", help="Take the choice off: by score, or as the list says.")] = False,
     note: Annotated[str, typer.Option("--note", help="Why, for whoever looks later.")] = "",
+    by: Annotated[str | None, typer.Option("--by", help="Who chooses; else $STUDIO_USER, else the login name.")] = None,
     as_json: _AsJson = False,
 ) -> None:
     """Choose the take that the rest of the line follows; the takes are not made again."""
     from studio_pipeline.line.graph import downstream
+    from studio_pipeline.line.reviews import author
     from studio_pipeline.line.shots import current_shot, open_studio
     from studio_pipeline.line.takes import STAGE, select_best, select_take
     from studio_pipeline.schema.errors import InputError
@@ -46,7 +48,11 @@ def select(
         raise InputError("needs the number of a take, or --auto", where="select", do="studio takes SHOT lists them")
     store = open_studio()
     found = current_shot(store, shot)
-    pin = select_best(store, found) if take is None else select_take(store, found, take, note=note)
+    who = author(by)
+    if take is None:
+        pin = select_best(store, found, note=note, by=who)
+    else:
+        pin = select_take(store, found, take, note=note, by=who)
     below = sorted(downstream(STAGE))
     if as_json:
         said = {"shot": shot, "take": take, "auto": auto, "label": pin.label if pin else None, "note": note}

@@ -14,6 +14,8 @@ __all__ = ["SHOTS", "RefusingIOManager", "Studio", "build_assets", "describe"]
 
 SHOTS = dg.DynamicPartitionsDefinition(name="shots")
 PREVIEW_ROUTE = "/studio-artifacts"
+PROVENANCE_ROUTE = "/studio-provenance"
+REVIEW_ROUTE = "/studio-review"
 
 
 class Studio(dg.ConfigurableResource):
@@ -46,8 +48,8 @@ def build_assets() -> list[dg.AssetsDefinition]:
     return [_build(stage) for stage in graph().values()]
 
 
-def describe(outcome: Outcome) -> dict[str, Any]:
-    """What Dagster shows of an artifact: figures, where it lies, its pictures."""
+def describe(outcome: Outcome, *, shot: str = "") -> dict[str, Any]:
+    """What Dagster shows of an artifact: figures, where it lies and comes from, its pictures, what is said of it."""
     metadata: dict[str, Any] = {
         "version": outcome.version,
         "made": outcome.made,
@@ -55,12 +57,28 @@ def describe(outcome: Outcome) -> dict[str, Any]:
         "artifact": dg.MetadataValue.path(str(outcome.folder)),
         "seconds": round(outcome.seconds, 2),
     }
+    place = f"{outcome.key}/{outcome.generation}"
+    metadata["made_from"] = dg.MetadataValue.md(_made_from(outcome, shot) or "nothing upstream")
+    metadata["provenance"] = dg.MetadataValue.md(f"[the whole chain]({PROVENANCE_ROUTE}/{place}) of `{place}`")
     for name, value in outcome.figures.items():
         metadata[name if name not in metadata else f"figure_{name}"] = value
     for index, name in enumerate(outcome.previews):
         url = f"{PREVIEW_ROUTE}/{outcome.key}/{outcome.generation}/{name}"
         metadata["preview" if index == 0 else f"preview_{index + 1}"] = dg.MetadataValue.md(f"![{name}]({url})")
+    if shot and "review.html" in outcome.files:
+        # The artifact can't change any more: what people say later is behind this address.
+        metadata["review"] = dg.MetadataValue.md(f"[page, status and notes]({REVIEW_ROUTE}/{shot})")
     return metadata
+
+
+def _made_from(outcome: Outcome, shot: str) -> str:
+    """Links to the very artifacts that were read, and to their assets' pages."""
+    partition = f"?view=partitions&partition={shot}" if shot else ""
+    return "  \n".join(
+        f"[{ref.name}](/assets/{ref.name}{partition}) "
+        f"[`{ref.content_hash[:12]}`]({PROVENANCE_ROUTE}/{ref.key}/{ref.generation})"
+        for ref in outcome.inputs
+    )
 
 
 def check_result(stage: str, verdict: Verdict) -> dg.AssetCheckResult:
@@ -89,7 +107,7 @@ def _build(stage: Stage) -> dg.AssetsDefinition:
     def _asset(context: dg.AssetExecutionContext, studio: Studio) -> dg.MaterializeResult:
         outcome = _make(context, studio, stage.name)
         return dg.MaterializeResult(
-            metadata=describe(outcome),
+            metadata=describe(outcome, shot=context.partition_key),
             data_version=dg.DataVersion(outcome.content_hash),
             check_results=[check_result(stage.name, verdict) for verdict in outcome.verdicts],
         )

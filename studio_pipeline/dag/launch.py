@@ -23,7 +23,7 @@ from studio_pipeline.schema.errors import StorageError, one_line
 if TYPE_CHECKING:
     from dagster import DagsterInstance
 
-__all__ = ["mend_runs", "open_instance", "register_shots", "report_known", "run_shot"]
+__all__ = ["mend_runs", "open_instance", "register_shots", "report_known", "report_review", "run_shot"]
 
 _PROCESS = "studio/process"
 
@@ -118,6 +118,20 @@ def report_known(instance: DagsterInstance, outcomes: Sequence[tuple[str, str, O
     return reported
 
 
+def report_review(
+    instance: DagsterInstance, shot: str, stage: str, *, version: str, status: str, text: str, by: str
+) -> None:
+    """Show in the asset's timeline what somebody said of a version. The store's own record is what counts."""
+    said = {"review_version": version, "review_status": status, "review_note": text, "review_by": by}
+    instance.report_runless_asset_event(
+        dg.AssetObservation(
+            asset_key=dg.AssetKey(stage),
+            partition=shot,
+            metadata={name: value for name, value in said.items() if value},
+        )
+    )
+
+
 def _interrupted(error: Any) -> bool:
     """Whether a step ended because of Ctrl-C; in process Dagster reports that as a failure of the step."""
     while error is not None:
@@ -135,7 +149,10 @@ def _job() -> dg.JobDefinition:
 def _report(instance: DagsterInstance, key: dg.AssetKey, shot: str, stage: str, outcome: Outcome) -> None:
     instance.report_runless_asset_event(
         dg.AssetMaterialization(
-            asset_key=key, partition=shot, metadata=describe(outcome), tags={DATA_VERSION_TAG: outcome.content_hash}
+            asset_key=key,
+            partition=shot,
+            metadata=describe(outcome, shot=shot),
+            tags={DATA_VERSION_TAG: outcome.content_hash},
         )
     )
     for verdict in outcome.verdicts:

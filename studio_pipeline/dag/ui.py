@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from studio_pipeline.dag.assets import PREVIEW_ROUTE
+from studio_pipeline.dag.assets import PREVIEW_ROUTE, PROVENANCE_ROUTE, REVIEW_ROUTE
 from studio_pipeline.schema.errors import InputError, StudioError
 
 __all__ = ["serve"]
@@ -44,9 +44,11 @@ def serve(*, host: str, port: int, store: Any) -> None:
         WorkspaceProcessContext(instance, workspace_load_target=target, code_server_log_level="warning") as context,
     ):
         app = create_app_from_workspace_process_context(context, "", 2000)
-        app.router.routes.insert(
-            0, Route(f"{PREVIEW_ROUTE}/{{key}}/{{generation}}/{{name:path}}", _picture_endpoint(store))
-        )
+        app.router.routes[:0] = [
+            Route(f"{PREVIEW_ROUTE}/{{key}}/{{generation}}/{{name:path}}", _picture_endpoint(store)),
+            Route(f"{PROVENANCE_ROUTE}/{{key}}/{{generation:int}}", _provenance_endpoint(store)),
+            Route(f"{REVIEW_ROUTE}/{{shot}}", _review_endpoint(store)),
+        ]
         uvicorn.run(app, host=host, port=port, log_level="warning")
 
 
@@ -74,5 +76,40 @@ def _picture_endpoint(store: Any) -> Any:
             return PlainTextResponse("no such picture", status_code=404)
         kind = mimetypes.guess_type(path.name)[0]
         return FileResponse(path, media_type=kind, headers={"Cache-Control": "public, max-age=31536000, immutable"})
+
+    return endpoint
+
+
+def _review_endpoint(store: Any) -> Any:
+    from starlette.responses import HTMLResponse, PlainTextResponse
+
+    from studio_pipeline.line.review_page import review_page
+
+    def endpoint(request: Any) -> Any:
+        # A plain function: Starlette runs it in a thread, as it reads and hashes a payload.
+        try:
+            page = review_page(store, request.path_params["shot"])
+        except StudioError as error:
+            return PlainTextResponse(str(error), status_code=404)
+        return HTMLResponse(page, headers={"Cache-Control": "no-store"})
+
+    return endpoint
+
+
+def _provenance_endpoint(store: Any) -> Any:
+    import json
+
+    from starlette.responses import PlainTextResponse
+
+    from studio_pipeline.line.provenance import artifact_provenance
+
+    def endpoint(request: Any) -> Any:
+        values = request.path_params
+        try:
+            found = artifact_provenance(store, store.get(values["key"], values["generation"]))
+        except StudioError:
+            return PlainTextResponse("no such artifact", status_code=404)
+        text = json.dumps(found, indent=1, sort_keys=True, ensure_ascii=False)
+        return PlainTextResponse(text, media_type="application/json")
 
     return endpoint

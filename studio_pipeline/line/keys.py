@@ -14,7 +14,10 @@ from studio_pipeline.line.resolve import ResolvedShot
 from studio_pipeline.schema.assets import assets_folder
 from studio_pipeline.store.codehash import code_digest, code_units
 
-__all__ = ["code_parts", "ingredients"]
+__all__ = ["BY_VERSION", "code_parts", "ingredients"]
+
+BY_VERSION = "version"
+"""What stands for the code of shots whose ``code_policy`` is ``version``: only the stage's version counts."""
 
 
 def ingredients(resolved: ResolvedShot, name: str, inputs: Mapping[str, str]) -> dict[str, Any]:
@@ -26,11 +29,12 @@ def ingredients(resolved: ResolvedShot, name: str, inputs: Mapping[str, str]) ->
         inputs: Content hash of each upstream artifact.
     """
     stage, setup, backend = graph()[name], resolved.setups[name], resolved.backend(name)
+    by_version = resolved.shot.code_policy == BY_VERSION
     return {
         "stage": name,
         "stage_version": stage.version,
         "backend": setup.backend,
-        "code": code_digest(backend.run),
+        "code": BY_VERSION if by_version else code_digest(backend.run),
         "distributions": {dist: _version(dist) for dist in (*backend.distributions, *setup.settings.distributions())},
         "settings": _settings(resolved, name),
         "shot": {field: _shot_field(resolved, field) for field in stage.shot_fields},

@@ -24,7 +24,7 @@ from studio_pipeline.line.shotview import ShotView
 from studio_pipeline.schema.arrays import save_json
 from studio_pipeline.schema.errors import StorageError, StudioError, one_line
 from studio_pipeline.stages.base import StageContext, StageResult, Verdict
-from studio_pipeline.store import Artifact, Lease, Store
+from studio_pipeline.store import Artifact, InputRef, Lease, Store
 
 __all__ = ["Busy", "GateClosed", "Outcome", "StageCrashed", "adopt", "folder_of", "make_stage", "outcome_of"]
 
@@ -56,6 +56,8 @@ class Outcome:
     figures: Mapping[str, Any]
     previews: tuple[str, ...]
     verdicts: tuple[Verdict, ...]
+    files: tuple[str, ...] = ()  # names in the payload
+    inputs: tuple[InputRef, ...] = ()  # the exact artifacts that it was made from
 
 
 def folder_of(store: Store, artifact: Artifact) -> Path:
@@ -84,6 +86,8 @@ def outcome_of(store: Store, artifact: Artifact, *, version: str, made: bool) ->
         figures=artifact.figures,
         previews=artifact.previews,
         verdicts=verdicts_of(artifact),
+        files=tuple(file.name for file in artifact.files),
+        inputs=artifact.inputs,
     )
 
 

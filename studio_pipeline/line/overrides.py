@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,10 +19,18 @@ from studio_pipeline.store.pins import Pin, PinBook
 __all__ = ["override", "unpin", "with_overrides"]
 
 
-def override(store: Store, shot: ResolvedShot, name: str, file: Path, *, note: str = "") -> Pin:
+def override(store: Store, shot: ResolvedShot, name: str, file: Path, *, note: str = "", by: str = "") -> Pin:
     """Let ``file`` take the place of stage ``name`` in a shot.
 
     Its bytes are copied: what happens to the file afterwards changes nothing. The same file again adds no entry.
+
+    Args:
+        store: The artifact store.
+        shot: The shot.
+        name: The stage.
+        file: The hand-made file.
+        note: Why, for whoever looks later.
+        by: Who did it.
 
     Raises:
         InputError: The stage takes no file, or the file isn't fit for it.
@@ -35,22 +44,24 @@ def override(store: Store, shot: ResolvedShot, name: str, file: Path, *, note: s
         module, _, function = place.check.partition(":")
         getattr(importlib.import_module(module), function)(file, shot.shot.character)
     book = PinBook(store.primitive)
-    now = book.current(shot.id, name)
-    if now is not None and now.content == content:
-        return now
+    with suppress(StorageError):  # a damaged last entry is what this one replaces
+        now = book.current(shot.id, name)
+        if now is not None and now.content == content:
+            return now
     members = input_files(file) if file.suffix.lower() in KINDS else [file]
     names = {path.relative_to(file.parent).as_posix(): path for path in members}
     kept = book.keep(content, names, file.name)
-    return book.pin(shot.id, name, file=kept, content=content, source=str(file), note=note)
+    return book.pin(shot.id, name, file=kept, content=content, source=str(file), note=note, by=by)
 
 
-def unpin(store: Store, shot: ResolvedShot, name: str) -> Pin | None:
+def unpin(store: Store, shot: ResolvedShot, name: str, *, note: str = "", by: str = "") -> Pin | None:
     """Take the hand-made file off; gives the entry that says so, None when there was none."""
     _place(name)
     book = PinBook(store.primitive)
-    if book.current(shot.id, name) is None:
-        return None
-    return book.pin(shot.id, name, file="", content="", source="")
+    with suppress(StorageError):  # a damaged last entry is taken off too
+        if book.current(shot.id, name) is None:
+            return None
+    return book.pin(shot.id, name, file="", content="", source="", note=note, by=by)
 
 
 def with_overrides(store: Store, shot: ResolvedShot) -> ResolvedShot:

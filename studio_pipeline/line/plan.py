@@ -10,8 +10,10 @@ from studio_pipeline.line.graph import downstream, graph, stage_named, upstream
 from studio_pipeline.line.keys import ingredients
 from studio_pipeline.line.overrides import with_overrides
 from studio_pipeline.line.resolve import ResolvedShot
+from studio_pipeline.schema.errors import one_line
 from studio_pipeline.stages.base import Verdict
 from studio_pipeline.store import Artifact, Store, diff_ingredients, key_of
+from studio_pipeline.store.acceptances import POLICY_CHANGED, Acceptance, AcceptBook
 
 __all__ = ["ShotPlan", "StagePlan", "changes_since", "plan_shot", "selection", "verdicts_of"]
 
@@ -29,6 +31,7 @@ class StagePlan:
     artifact: Artifact | None = None
     version: str = ""  # latest published version of this very content, or of anything when it would run
     failure: str = ""  # why the last attempt at this key failed
+    accepted: Acceptance | None = None  # who let the artifact stand although the code has changed
 
     @property
     def figures(self) -> Mapping[str, Any]:
@@ -86,13 +89,22 @@ def plan_shot(store: Store, shot: ResolvedShot, *, only: set[str] | None = None,
     """
     shot = with_overrides(store, shot)
     found: dict[str, StagePlan] = {}
+    accepted = AcceptBook(store.primitive).standing(shot.id)
     for name in graph():
-        found[name] = _plan_stage(store, shot, name, found, allowed=only is None or name in only, deep=deep)
+        allowed = only is None or name in only
+        found[name] = _plan_stage(store, shot, name, found, accepted, allowed=allowed, deep=deep)
     return ShotPlan(shot=shot, stages=tuple(item for name, item in found.items() if only is None or name in only))
 
 
 def _plan_stage(
-    store: Store, shot: ResolvedShot, name: str, found: Mapping[str, StagePlan], *, allowed: bool, deep: bool
+    store: Store,
+    shot: ResolvedShot,
+    name: str,
+    found: Mapping[str, StagePlan],
+    accepted: Mapping[tuple[str, str], Acceptance],
+    *,
+    allowed: bool,
+    deep: bool,
 ) -> StagePlan:
     inputs = [found[parent] for parent in graph()[name].inputs]
     backend = shot.setups[name].backend
@@ -109,15 +121,34 @@ def _plan_stage(
         return StagePlan(name, "waits", closed, backend, version=version)
     made_of = ingredients(shot, name, {item.stage: item.artifact.content_hash for item in inputs if item.artifact})
     key = key_of(made_of)
-    artifact, damage = _find(store, key, deep=deep)
+    word = accepted.get((name, key))
+    artifact = _accepted(store, word, deep=deep) if word else None
+    damage, word = "", word if artifact else None
+    if artifact is None:
+        artifact, damage = _find(store, key, deep=deep)
     if artifact is not None:
-        same = published is not None and (published.key, published.generation) == (key, artifact.generation)
-        shown = version if same else ""
-        return StagePlan(name, "cached", "unchanged" if same else "made before", backend, key, made_of, artifact, shown)
+        same = published is not None and (published.key, published.generation) == (artifact.key, artifact.generation)
+        shown, state = (version, "unchanged") if same else ("", "made before")
+        reason = _in_words(word) if word else state
+        return StagePlan(name, "cached", reason, backend, key, made_of, artifact, shown, accepted=word)
     failure = store.shots.last_failure(shot.id, name, key=key)
     failed = failure.error if failure else ""
     reason = damage or (f"failed before: {failed}" if failed else changes_since(store, shot.id, name, made_of))
     return StagePlan(name, "would run" if allowed else "waits", reason, backend, key, made_of, None, version, failed)
+
+
+def _accepted(store: Store, word: Acceptance, *, deep: bool) -> Artifact | None:
+    """The very artifact that was accepted, if it is still there and sound."""
+    artifact = store.find(word.made_key, thorough=deep)
+    return artifact if artifact is not None and artifact.content_hash == word.content_hash else None
+
+
+def _in_words(word: Acceptance) -> str:
+    names = [unit.removeprefix("studio_pipeline.") for unit in word.changed]
+    more = f" and {len(names) - 2} more" if len(names) > 2 else ""
+    told = "" if names[:1] == [POLICY_CHANGED] else "changed in the code: "
+    code = f" ({told}{', '.join(names[:2])}{more})" if names else ""
+    return f"accepted{f' by {word.by}' if word.by else ''}: {one_line(word.reason)}{code}"
 
 
 def _find(store: Store, key: str, *, deep: bool) -> tuple[Artifact | None, str]:

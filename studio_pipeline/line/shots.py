@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from functools import cache
+from contextlib import suppress
+from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any
 
-from studio_pipeline.line.graph import graph
 from studio_pipeline.line.home import open_home
 from studio_pipeline.line.plan import plan_shot
 from studio_pipeline.line.resolve import ResolvedShot, from_record, resolve, to_record
@@ -20,9 +18,9 @@ from studio_pipeline.store import Store, open_store
 __all__ = [
     "current_shot",
     "failed_shots",
-    "history_of",
     "known_shots",
     "load_shot",
+    "named_shots",
     "open_studio",
     "read_shot_lists",
     "save_shot",
@@ -61,6 +59,7 @@ def read_shot_lists(files: Sequence[Path], *, only: Sequence[str] | None = None)
         if name not in places:
             near = difflib.get_close_matches(name, places, 3, 0.4)
             problems.append(f"no shot {name} in these lists - {'one of: ' + ', '.join(near or sorted(places)[:5])}")
+    problems += _policy_problems(loaded)
     shots: list[ResolvedShot] = []
     for item in loaded:
         if only and item.shot.id not in only:
@@ -78,6 +77,20 @@ def read_shot_lists(files: Sequence[Path], *, only: Sequence[str] | None = None)
     if problems:
         raise ShotListErrors(problems)
     return shots
+
+
+def _policy_problems(loaded: Sequence[LoadedShot]) -> list[str]:
+    """A show has one code policy: half of it on old code and half on new is nobody's wish."""
+    first: dict[str, LoadedShot] = {}
+    found = []
+    for item in loaded:
+        other = first.setdefault(item.shot.show, item)
+        if other.shot.code_policy != item.shot.code_policy:
+            found.append(
+                f"{item.source}:{item.line_of('code_policy')}: shot {item.shot.id}, field 'code_policy': "
+                f"is {item.shot.code_policy}, that of {other.shot.id} is {other.shot.code_policy} - one for a show"
+            )
+    return found
 
 
 def _resolve_loaded(item: LoadedShot) -> ResolvedShot:
@@ -108,44 +121,80 @@ def load_shot(store: Store, shot_id: str) -> ResolvedShot:
 
 
 def current_shot(store: Store, shot_id: str) -> ResolvedShot:
-    """The shot as its shot list says now, or as it was last run when the list has gone."""
-    recorded = load_shot(store, shot_id)
-    source = Path(recorded.source) if recorded.source else None
-    if source and source.is_file():
-        for item in load_shots(source):
+    """The shot as its shot list says now, or as it was last run when the list has gone or no longer has it.
+
+    Raises:
+        InputError: This home doesn't know it, or the list is wrong now.
+    """
+    record = store.shots.latest_shot_record(shot_id)
+    source = Path(str(record.shot.get("source") or "")) if record else Path()
+    if record is not None and source.is_file():
+        state = source.stat()
+        for item in _list_at(source, state.st_size, state.st_mtime_ns):
             if item.shot.id == shot_id:
                 return _resolve_loaded(item)
-    return recorded
+    return load_shot(store, shot_id)
 
 
-def known_shots(store: Store, *, only: Sequence[str] | None = None) -> list[ResolvedShot]:
-    """All shots of this home, or those named."""
-    return [load_shot(store, shot_id) for shot_id in (only or store.shots.shot_ids())]
+@lru_cache(maxsize=64)
+def _list_at(path: Path, _size: int, _time: int) -> tuple[LoadedShot, ...]:
+    return tuple(load_shots(path))
 
 
-def failed_shots(store: Store, *, only: Sequence[str] | None = None) -> list[ResolvedShot]:
-    """Known shots whose plan has a stage that failed at its present key."""
-    return [
-        shot for shot in known_shots(store, only=only) if any(item.failure for item in plan_shot(store, shot).stages)
-    ]
+def named_shots(store: Store, target: str, *, only: Sequence[str] | None = None) -> list[ResolvedShot]:
+    """The shots that ``target`` names: those of a shot list, or the one shot of this home whose id it is.
+
+    Raises:
+        InputError: There is no such shot or list, or it is wrong.
+    """
+    path = Path(target)
+    if path.suffix.lower() in (".yaml", ".yml") or path.is_file():
+        return read_shot_lists([path], only=only)
+    return [current_shot(store, target)]
 
 
-def history_of(store: Store, shot_id: str) -> list[dict[str, Any]]:
-    """Published versions of a shot's stages as JSON-able rows, oldest first within a stage."""
-    load_shot(store, shot_id)
-    rows = []
-    for stage in graph():
-        for item in store.shots.history(shot_id, stage):
-            rows.append(
-                {
-                    "stage": stage,
-                    "version": item.label,
-                    "published": datetime.fromtimestamp(item.time, UTC).isoformat(timespec="seconds"),
-                    "key": item.key,
-                    "generation": item.generation,
-                    "content": item.content_hash,
-                    "backend": item.note.get("backend", ""),
-                    "figures": item.note.get("figures", {}),
-                }
-            )
-    return rows
+def known_shots(
+    store: Store, *, only: Sequence[str] | None = None
+) -> tuple[list[ResolvedShot], dict[str, StudioError]]:
+    """All shots of this home, or those named, as their lists say now; and what is wrong with those that can't be told.
+
+    A list that is wrong at the moment counts as not there: its shots are as they were last run; its problem is told.
+
+    Raises:
+        InputError: ``only`` names a shot that this home doesn't know.
+    """
+    known = store.shots.shot_ids()
+    shots: list[ResolvedShot] = []
+    problems: dict[str, StudioError] = {}
+    for shot_id in only or known:
+        if shot_id not in known:
+            load_shot(store, shot_id)  # says which ones there are
+        try:
+            shots.append(current_shot(store, shot_id))
+        except StudioError as error:
+            problems[shot_id] = error
+            with suppress(StudioError):
+                shots.append(load_shot(store, shot_id))
+    return shots, problems
+
+
+def failed_shots(
+    store: Store, *, only: Sequence[str] | None = None
+) -> tuple[list[ResolvedShot], dict[str, StudioError]]:
+    """Known shots of which a stage failed when they were last run, as their lists say now; and what can't be told.
+
+    Raises:
+        InputError: ``only`` names a shot that this home doesn't know.
+    """
+    shots: list[ResolvedShot] = []
+    problems: dict[str, StudioError] = {}
+    for shot_id in only or store.shots.shot_ids():
+        try:
+            # A list that was mended since has other keys: what failed stands under those of the last run.
+            if any(item.failure for item in plan_shot(store, load_shot(store, shot_id)).stages):
+                shots.append(current_shot(store, shot_id))
+        except StudioError as error:
+            if only and store.shots.latest_shot_record(shot_id) is None:
+                raise
+            problems[shot_id] = error
+    return shots, problems

@@ -69,7 +69,7 @@ def view_takes(store: Store, shot: ResolvedShot) -> TakesView:
     )
 
 
-def select_take(store: Store, shot: ResolvedShot, take: int, *, note: str = "") -> Pin:
+def select_take(store: Store, shot: ResolvedShot, take: int, *, note: str = "", by: str = "") -> Pin:
     """Let an artist's choice stand: the reference clip and all that hangs on it go out of date, the takes don't.
 
     Raises:
@@ -88,12 +88,12 @@ def select_take(store: Store, shot: ResolvedShot, take: int, *, note: str = "") 
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch) / f"take_{take:03d}.json"
         save_json(file, {"take": take, "digest": take_digest(folder / made[take]["folder"])})
-        return override(store, shot, STAGE, file, note=note)
+        return override(store, shot, STAGE, file, note=note, by=by)
 
 
-def select_best(store: Store, shot: ResolvedShot) -> Pin | None:
+def select_best(store: Store, shot: ResolvedShot, *, note: str = "", by: str = "") -> Pin | None:
     """Take an artist's choice off; gives the entry that says so, None when there was none."""
-    return unpin(store, shot, STAGE)
+    return unpin(store, shot, STAGE, note=note, by=by)
 
 
 def _folder(store: Store, plan: ShotPlan, name: str) -> Path:

@@ -6,12 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from studio_pipeline.line.accept import edited
 from studio_pipeline.line.graph import stage_named, upstream
 from studio_pipeline.line.keys import code_parts
 from studio_pipeline.line.plan import plan_shot
 from studio_pipeline.line.resolve import ResolvedShot
+from studio_pipeline.line.timestamps import timestamp
 from studio_pipeline.schema.errors import StudioError
 from studio_pipeline.store import Published, Store, diff_ingredients
+from studio_pipeline.store.acceptances import POLICY_CHANGED
 
 __all__ = ["Explanation", "explain"]
 
@@ -51,6 +54,11 @@ def explain(store: Store, shot: ResolvedShot, name: str) -> Explanation:
         now = code_parts(shot, name) if mine.ingredients else {}
         edited = _edited(_parts(store, versions[-1]), now) if versions and "code:" in mine.reason else ()
         return Explanation(shot.id, name, mine.state, f"{mine.state}: {mine.reason}", edited)
+    if mine.accepted is not None:
+        changed = tuple(f"code of {unit}" for unit in mine.accepted.changed if unit != POLICY_CHANGED)
+        when = timestamp(mine.accepted.time)
+        headline = f"v{mine.accepted.version:03d} stands, {mine.reason} ({when})"
+        return Explanation(shot.id, name, "cached", headline, changed)
     if len(versions) < 2:
         return Explanation(
             shot.id, name, "cached", f"{mine.version or 'made before'} is up to date; it is the first version", ()
@@ -74,7 +82,4 @@ def _parts(store: Store, version: Published) -> Mapping[str, str]:
 
 
 def _edited(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[str, ...]:
-    """Definitions that differ, were added or are gone."""
-    if not before or not after:
-        return ()
-    return tuple(f"code of {unit}" for unit in sorted({*before, *after}) if before.get(unit) != after.get(unit))
+    return tuple(f"code of {unit}" for unit in edited(before, after))

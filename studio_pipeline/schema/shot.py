@@ -169,6 +169,7 @@ class Shot(_Model):
     camera: CameraSpec | None = None
     seed: int = Field(default=0, ge=0, lt=2**31)
     priority: int = Field(default=0, ge=-100, le=100)
+    code_policy: Literal["source", "version"] = "source"
     stages: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
     @model_validator(mode="after")

@@ -44,6 +44,7 @@ _EXPECTED = {
     "frame": "a frame number",
     "seed": "a whole number from 0 to 2147483647",
     "priority": "a whole number from -100 to 100",
+    "code_policy": "source (results follow the code) or version (only a stage's version counts), one for a whole show",
     "stages": "a mapping of stage names to their settings, such as {rig: {backend: provided}}",
 }
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 
 from studio_pipeline.schema.errors import StorageError
 from studio_pipeline.store.artifacts import Problem, Store, generation_prefix
+from studio_pipeline.store.deliveries import DeliveryBook
 from studio_pipeline.store.leases import Lease
 from studio_pipeline.store.manifest import Corrupt, decode_record
 from studio_pipeline.store.primitive import Entry, Missing
 
-__all__ = ["GcReport", "VerifyReport", "gc", "verify_all"]
+__all__ = ["Collected", "GcReport", "VerifyReport", "gc", "verify_all"]
 
 DAY = 86400.0
 Generation = tuple[str, int]  # key and number
@@ -30,12 +31,25 @@ class VerifyReport:
     unfinished: int = 0  # commits that were cut off; harmless, `gc` removes them
 
 
+@dataclass(frozen=True)
+class Collected:
+    """One generation that goes."""
+
+    key: str
+    generation: int
+    stage: str  # empty when its manifest is damaged
+    shot: str  # the one that it was first made for; empty when unknown
+    size: int  # [bytes]
+    modified: float  # last write, by the store's clock [s since the epoch]
+
+
 @dataclass
 class GcReport:
     """What `gc` has removed, or would remove."""
 
     dry_run: bool
     generations: list[Generation] = field(default_factory=list)
+    removed: list[Collected] = field(default_factory=list)  # the same, described
     unfinished: int = 0  # files of commits that were cut off, and stale temporary files
     size: int = 0  # [bytes]
     kept: int = 0  # generations that stay
@@ -73,6 +87,7 @@ def verify_all(store: Store, *, progress: Callable[[int, int], None] | None = No
             report.problems += problems
     for shot_id in store.shots.shot_ids():
         report.problems += [Problem(name, what) for name, what in store.shots.problems(shot_id)]
+    report.problems += [Problem(name, what) for name, what in DeliveryBook(store.primitive).problems()]
     return report
 
 
@@ -81,18 +96,22 @@ def gc(
 ) -> GcReport:
     """Remove unreferenced generations, cut-off commits and stale temporary files older than some days.
 
-    Everything published to a shot stays, in every version, and so do the inputs that it was made from; so does every
-    key with a live lease.
+    Everything published to a shot or delivered stays, in every version, and so do the inputs that it was made from; so
+    does every key with a live lease. Hand-made files that were pinned are never looked at.
 
     Args:
         store: The store.
         older_than_days: Younger ones stay.
         dry_run: Only say what would go.
         keep: Further generations that must stay.
+
+    Raises:
+        StorageError: A record of what is published or delivered is damaged, so what must stay can't be told.
     """
     report, limit = GcReport(dry_run), store.primitive.now() - older_than_days * DAY
+    _check_books(store)
     tree = _tree(store)
-    referenced = _closure(store, _published(store) | set(keep))
+    referenced = _closure(store, _published(store) | _delivered(store) | set(keep))
     doomed: dict[str, list[Generation]] = {}
     for (key, number), entries in tree.generations.items():
         if (key, number) in referenced or max(entry.modified for entry in entries) > limit:
@@ -157,6 +176,25 @@ def _published(store: Store) -> set[Generation]:
     }
 
 
+def _delivered(store: Store) -> set[Generation]:
+    book = DeliveryBook(store.primitive)
+    found = (book.read(name) for name in book.names())
+    return {(item.key, item.generation) for delivery in found if delivery for item in delivery.artifacts}
+
+
+def _check_books(store: Store) -> None:
+    """A version whose record is damaged would look like something that nobody refers to."""
+    damaged = DeliveryBook(store.primitive).problems()
+    for shot_id in store.shots.shot_ids():
+        damaged += [item for item in store.shots.problems(shot_id) if "/published/" in item[0]]
+    if damaged:
+        raise StorageError(
+            f"the record's bytes have changed, so what must stay can't be told ({len(damaged)} such)",
+            where=damaged[0][0],
+            do="bring the record back from a backup; studio verify lists them all",
+        )
+
+
 def _closure(store: Store, generations: set[Generation]) -> set[Generation]:
     """These generations and everything that they were made from."""
     seen: set[Generation] = set()
@@ -182,6 +220,7 @@ def _collect(
     try:
         for item in generations:
             report.generations.append(item)
+            report.removed.append(_describe(store, item, tree.generations[item]))
             # The manifest goes first: from then on the rest is what a cut-off commit leaves. The mark goes last.
             order = sorted(tree.generations[item], key=lambda entry: _rank(entry.name))
             _delete(store, order, report)
@@ -192,6 +231,15 @@ def _collect(
     finally:
         if isinstance(lease, Lease):
             lease.release()
+
+
+def _describe(store: Store, item: Generation, entries: list[Entry]) -> Collected:
+    size, modified = sum(entry.size for entry in entries), max(entry.modified for entry in entries)
+    try:
+        artifact = store.get(*item)
+    except (Corrupt, StorageError):
+        return Collected(*item, "", "", size, modified)
+    return Collected(*item, artifact.stage, str(artifact.provenance.get("shot", "")), size, modified)
 
 
 def _rank(name: str) -> int:

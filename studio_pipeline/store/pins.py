@@ -9,12 +9,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from studio_pipeline.schema.errors import StorageError
-from studio_pipeline.store.manifest import Corrupt, decode_record, encode_record
-from studio_pipeline.store.primitive import Exists, Missing, Primitive
+from studio_pipeline.store.logbook import append_entry, last_entry, read_entries
+from studio_pipeline.store.primitive import Exists, Primitive
 
 __all__ = ["Pin", "PinBook"]
 
@@ -31,6 +33,7 @@ class Pin:
     source: str  # where it was, for people
     note: str
     time: float  # by the store's clock [s since the epoch]
+    by: str = ""  # who; empty when nobody said
 
     @property
     def label(self) -> str:
@@ -47,53 +50,42 @@ class PinBook:
     def keep(self, content: str, members: Mapping[str, Path], main: str) -> str:
         """Copy files under ``pins/<content>/``; gives the name of the one called ``main``."""
         for name, path in members.items():
-            try:
+            with suppress(Exists):  # the same content was pinned before
                 self._primitive.create(f"pins/{content}/{name}", path)
-            except Exists:
-                continue  # the same content was pinned before
         return f"pins/{content}/{main}"
 
-    def pin(self, shot_id: str, stage: str, *, file: str, content: str, source: str, note: str = "") -> Pin:
+    def pin(
+        self, shot_id: str, stage: str, *, file: str, content: str, source: str, note: str = "", by: str = ""
+    ) -> Pin:
         """Add an entry and return it; without a ``file`` it takes the one before off."""
-        while True:
-            number = len(self._names(shot_id, stage)) + 1
-            record = {
-                "shot_id": shot_id,
-                "stage": stage,
-                "number": number,
-                "file": file,
-                "content": content,
-                "source": source,
-                "note": note,
-                "time": self._primitive.now(),
-            }
-            try:
-                self._primitive.create(f"{_folder(shot_id, stage)}p{number:04d}.json", encode_record(record))
-            except Exists:
-                continue
-            return Pin(**record)
+        record = {"shot_id": shot_id, "stage": stage, "file": file, "content": content, "source": source, "note": note}
+        return Pin(**append_entry(self._primitive, _folder(shot_id, stage), "p", {**record, "by": by}))
 
     def history(self, shot_id: str, stage: str) -> list[Pin]:
-        """All entries, oldest first.
-
-        Raises:
-            StorageError: One is damaged: what stands now can't be told.
-        """
-        found = []
-        for name in self._names(shot_id, stage):
-            try:
-                found.append(Pin(**decode_record(self._primitive.read(name).data, name)))
-            except (Corrupt, Missing, TypeError) as error:
-                raise StorageError(f"a pin of {shot_id} {stage} is damaged", where=name, do="override again") from error
-        return found
+        """All entries that can be read, oldest first."""
+        found = (_pin(entry.record) for entry in read_entries(self._primitive, _folder(shot_id, stage)))
+        return [pin for pin in found if pin is not None]
 
     def current(self, shot_id: str, stage: str) -> Pin | None:
-        """What is pinned now, None when nothing is."""
-        entries = self.history(shot_id, stage)
-        return entries[-1] if entries and entries[-1].file else None
+        """What is pinned now, None when nothing is.
 
-    def _names(self, shot_id: str, stage: str) -> list[str]:
-        return [entry.name for entry in self._primitive.list(_folder(shot_id, stage))]
+        Raises:
+            StorageError: The last entry is damaged: what stands now can't be told.
+        """
+        entry = last_entry(self._primitive, _folder(shot_id, stage))
+        if entry is None:
+            return None
+        if (last := _pin(entry.record)) is None:
+            do = "override or unpin it again"
+            raise StorageError(f"a pin of {shot_id} {stage} is damaged", where=entry.name, do=do)
+        return last if last.file else None
+
+
+def _pin(record: dict[str, Any] | None) -> Pin | None:
+    try:
+        return None if record is None else Pin(**record)
+    except TypeError:
+        return None
 
 
 def _folder(shot_id: str, stage: str) -> str:

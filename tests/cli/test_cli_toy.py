@@ -172,7 +172,7 @@ def test_work_of_another_shot_is_published_to_this_one(studio, listed, toy: Toy)
     code, out, _ = studio("run", listed(codes=("0010", "0020")), "--json")
     rows = [row for row in json.loads(out)["stages"] if row["shot"] == "toy_a_0020"]
     assert code == 0 and toy.calls == [] and {row["version"] for row in rows} == {"v001"}
-    history = json.loads(studio("history", "toy_a_0020", "--json")[1])
+    history = json.loads(studio("history", "toy_a_0020", "--json")[1])["versions"]
     assert [row["stage"] for row in history] == [stage.name for stage in STAGES]
 
 
@@ -188,7 +188,7 @@ def test_a_setting_that_comes_back_is_found_and_published_again(studio, listed, 
 def test_history_and_status_and_gc(studio, listed) -> None:
     studio("run", listed())
     studio("run", listed("  stages: {rig: {gain: 2}}\n"))
-    rows = json.loads(studio("history", "toy_a_0010", "--json")[1])
+    rows = json.loads(studio("history", "toy_a_0010", "--json")[1])["versions"]
     assert [row["version"] for row in rows if row["stage"] == "rig"] == ["v001", "v002"]
     assert "cached" in studio("status")[1]
     assert json.loads(studio("gc", "--days", "0", "--json")[1])["generations"] == 0

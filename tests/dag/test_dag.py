@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import json
+from types import SimpleNamespace
+
 import dagster as dg
 import pytest
 from support.toys import STAGES, Toy
@@ -7,7 +10,7 @@ from support.toys import STAGES, Toy
 import studio_pipeline.dag.launch as launch
 from studio_pipeline.dag.assets import RefusingIOManager
 from studio_pipeline.dag.build import build_definitions
-from studio_pipeline.dag.ui import picture_path
+from studio_pipeline.dag.ui import _provenance_endpoint, _review_endpoint, picture_path
 from studio_pipeline.line.make import make_stage, outcome_of
 from studio_pipeline.line.plan import plan_shot
 from studio_pipeline.line.shots import save_shot
@@ -109,6 +112,26 @@ def test_pictures_are_served_from_committed_payloads_only(toy: Toy, shots, store
         (outcome.key, "1/..", "a.png"),
     ]:
         assert picture_path(store, key, generation, name) is None
+
+
+def test_the_ui_answers_with_provenance_and_the_page_as_it_is_now(toy: Toy, shots, store) -> None:
+    (shot,) = shots()
+    outcomes = {name: make_stage(store, shot, name) for name in ALL}
+    rig = outcomes["rig"]
+    answer = _provenance_endpoint(store)(asked(key=rig.key, generation=1))
+    found = json.loads(answer.body)["artifacts"]
+    assert answer.media_type == "application/json" and {item["stage"] for item in found.values()} == {
+        "character",
+        "rig",
+    }
+    for key, generation in (("0" * 64, 1), ("../" * 20, 1), (rig.key, 7)):
+        assert _provenance_endpoint(store)(asked(key=key, generation=generation)).status_code == 404
+    for name in (shot.id, "none", "../../x"):  # no review stage in this graph: no page
+        assert _review_endpoint(store)(asked(shot=name)).status_code == 404
+
+
+def asked(**values: object) -> SimpleNamespace:
+    return SimpleNamespace(path_params=values)
 
 
 def test_metadata_points_at_pictures_under_the_uis_own_origin(toy: Toy, shots, store) -> None:

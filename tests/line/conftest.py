@@ -1,3 +1,4 @@
+from support.delivering import delivering, hands, make_all
 from support.toys import shots, store, toy
 
-__all__ = ["shots", "store", "toy"]
+__all__ = ["delivering", "hands", "make_all", "shots", "store", "toy"]

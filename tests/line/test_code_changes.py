@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import studio_pipeline
+
 HELPER = '''
 def shared(x):
     """Doubles."""
@@ -41,13 +43,21 @@ from studio_pipeline.line.make import make_stage
 from studio_pipeline.line.shots import open_studio, read_shot_lists
 store = open_studio("home")
 (shot,) = read_shot_lists([Path("shots.yaml")])
-print(json.dumps([name for name in graph.graph() if make_stage(store, shot, name).made]))
+if sys.argv[1:]:
+    from studio_pipeline.line.accept import accept
+    done = accept(store, shot, reason="a rounding that nobody sees", stages=sys.argv[1:])
+    print(json.dumps({entry.stage: list(entry.changed) for entry in done.entries}))
+else:
+    print(json.dumps([name for name in graph.graph() if make_stage(store, shot, name).made]))
 """
 
 
-def ran(folder: Path) -> list[str]:
-    environment = {**os.environ, "PYTHONPATH": str(folder)}
-    done = subprocess.run([sys.executable, "driver.py"], cwd=folder, env=environment, capture_output=True, text=True)
+def ran(folder: Path, *accepted: str) -> list[str] | dict[str, list[str]]:
+    ours = str(Path(studio_pipeline.__file__).parents[1])  # the code under test, wherever it is installed
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(folder), ours))}
+    done = subprocess.run(
+        [sys.executable, "driver.py", *accepted], cwd=folder, env=environment, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -69,5 +79,9 @@ def test_a_helper_of_two_stages(tmp_path: Path) -> None:
     assert ran(tmp_path) == []
     (package / "helper.py").write_text("# a comment\n" + HELPER.replace("Doubles", "Gives twice as much"))
     assert ran(tmp_path) == []
-    (package / "helper.py").write_text(HELPER.replace("2 * x", "x + x"))
+    edited = HELPER.replace("2 * x", "x + x")
+    (package / "helper.py").write_text(edited)
+    assert ran(tmp_path, "d") == {"d": ["toystudio.helper:shared"]}
+    assert ran(tmp_path) == ["b"]  # d stands with a reason; that is about this edit only
+    (package / "helper.py").write_text(edited.replace("x + x", "x + x + 0"))
     assert ran(tmp_path) == ["b", "d"]

@@ -1,0 +1,122 @@
+"""OpenTimelineIO files in: checked before the library sees them, every problem one line."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from studio_pipeline.schema.errors import InputError, one_line
+
+__all__ = ["METADATA", "frame_number", "rate_fraction", "read_timeline"]
+
+METADATA = "studio_pipeline"
+"""Under this name timelines and clips hold what the pipeline reads and writes."""
+
+MAX_BYTES = 64 << 20
+MAX_DEPTH = 64
+MAX_VALUES = 2_000_000
+_CHILD = Path(__file__).with_name("timeline_child.py")
+_SECONDS = 120
+_SLACK = 1e-3  # [frames] how far from a whole number a frame number may lie (rates are written as rounded decimals)
+
+
+def read_timeline(path: Path) -> Any:
+    """The ``opentimelineio`` Timeline of an ``.otio`` file.
+
+    The library parses in C++ and trusts what it reads: size, depth, numbers and references are checked before, and the
+    file itself is parsed in a process of its own (`timeline_child`). Here it meets its own writing only.
+
+    Raises:
+        InputError: It can't be read, isn't such a file, or is no timeline.
+    """
+    if path.suffix.lower() != ".otio":
+        raise InputError(f"has the ending {path.suffix!r}, expected .otio", where=path, do="export the edit as .otio")
+    text = _parsed_apart(json.dumps(_checked(path)), path)
+    import opentimelineio as otio
+
+    return otio.core.deserialize_json_from_string(text)
+
+
+def _parsed_apart(text: str, path: Path) -> str:
+    """What the library makes of a file's text, in its own writing."""
+    command = [sys.executable, "-P", str(_CHILD)]
+    try:
+        done = subprocess.run(command, input=text.encode(), capture_output=True, timeout=_SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        raise InputError(f"can't be read in {_SECONDS} seconds", where=path, do="export the edit again") from None
+    if done.returncode == 0:
+        return done.stdout.decode()
+    said = one_line(done.stderr.decode(errors="replace"))[:200] if done.returncode == 3 else "its reader crashed on it"
+    raise InputError(f"is no timeline ({said})", where=path, do="export the edit again")
+
+
+def _checked(path: Path) -> Any:
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise InputError(f"is larger than {MAX_BYTES >> 20} MB", where=path)
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise InputError("is not text in UTF-8", where=path, do="export the edit again") from None
+    except (OSError, ValueError) as error:
+        said = getattr(error, "strerror", None) or error
+        raise InputError(f"can't be read ({said})", where=path) from None
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        said = "too deep" if isinstance(error, RecursionError) else one_line(error)[:120]
+        raise InputError(f"is not JSON ({said})", where=path, do="export the edit again") from None
+    if not isinstance(value, dict) or not str(value.get("OTIO_SCHEMA", "")).startswith("Timeline."):
+        raise InputError("holds no timeline", where=path, do="export the edit as one timeline")
+    if problem := _problem(value):
+        raise InputError(problem, where=path, do="export the edit again")
+    return value
+
+
+def _problem(root: Any) -> str:
+    """What the library must not be given."""
+    pending, seen = [(root, 0)], 0
+    while pending:
+        value, depth = pending.pop()
+        seen += 1
+        if depth > MAX_DEPTH:
+            return f"is nested deeper than {MAX_DEPTH} levels"
+        if seen > MAX_VALUES:
+            return f"holds more than {MAX_VALUES} values"
+        if isinstance(value, dict):
+            if "OTIO_REF_ID" in value or value.get("OTIO_SCHEMA") == "SerializableObjectRef.1":
+                return "holds references between its objects"
+            pending += [(item, depth + 1) for item in value.values()]
+        elif isinstance(value, list):
+            pending += [(item, depth + 1) for item in value]
+        elif isinstance(value, float) and not math.isfinite(value):
+            return "holds a number that is not finite"
+        elif isinstance(value, int) and abs(value) >= 1 << 63:
+            return "holds a number that is too large"
+        elif isinstance(value, str) and value.encode("utf-8", "ignore").decode() != value:
+            return "holds text that is not valid"
+    return ""
+
+
+def rate_fraction(rate: float) -> Fraction | None:
+    """A rate as a fraction: whole numbers, and NTSC's however they were rounded; None when it is neither.
+
+    23.976, 23.98 and 23.976023976 are 24000/1001.
+    """
+    if not math.isfinite(rate) or not 1.0 <= rate <= 240.0:
+        return None
+    whole = round(rate)
+    if abs(rate - whole) < 1e-6:
+        return Fraction(whole)
+    ntsc = round(rate * 1.001)
+    return Fraction(ntsc * 1000, 1001) if abs(rate * 1.001 - ntsc) < 0.006 else None
+
+
+def frame_number(value: float) -> int | None:
+    """A frame number, or None for a place between two frames."""
+    whole = round(value)
+    return whole if abs(value - whole) <= _SLACK else None
