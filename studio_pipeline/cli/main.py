@@ -98,7 +98,8 @@ def plan(
     chosen = selection(stage, from_stage)
     found = read_shot_lists(shots, only=only)
     print_warnings(found)
-    plans = [plan_shot(store, shot, only=chosen) for shot in found]
+    seen = store.snapshot([shot.id for shot in found])
+    plans = [plan_shot(seen, shot, only=chosen) for shot in found]
     if as_json:
         _print_json(plan_as_json(plans))
     else:
@@ -155,7 +156,9 @@ def status(only: OnlyShots = None, as_json: AsJson = False) -> None:
     from studio_pipeline.line.shots import known_shots, open_studio
 
     store = open_studio(reading=True)
-    plans = [plan_shot(store, shot) for shot in known_shots(store, only=only)]
+    shots = known_shots(store, only=only)
+    seen = store.snapshot([shot.id for shot in shots])
+    plans = [plan_shot(seen, shot) for shot in shots]
     if not plans:
         _say("no shots yet: studio run SHOTS.yaml")
     elif as_json:

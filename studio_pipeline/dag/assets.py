@@ -52,7 +52,7 @@ def describe(outcome: Outcome) -> dict[str, Any]:
         "version": outcome.version,
         "made": outcome.made,
         "backend": outcome.backend,
-        "artifact": dg.MetadataValue.path(str(outcome.folder)),
+        "artifact": dg.MetadataValue.path(outcome.place),
         "seconds": round(outcome.seconds, 2),
     }
     for name, value in outcome.figures.items():

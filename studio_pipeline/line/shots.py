@@ -31,12 +31,13 @@ __all__ = [
 
 def open_studio(home: str | None = None, *, reading: bool = False) -> Store:
     """The store of the studio's home (``STUDIO_HOME``, else ``./.studio``); ``reading`` promises to write nothing."""
-    return _open(str(open_home(home).store), reading)
+    found = open_home(home)
+    return _open(found.store, reading, found.cache, found.cache_bytes)
 
 
 @cache
-def _open(path: str, reading: bool) -> Store:
-    return open_store(path, reading=reading)
+def _open(place: str, reading: bool, folder: Path, size: int) -> Store:
+    return open_store(place, reading=reading, cache=folder, cache_bytes=size)
 
 
 def read_shot_lists(files: Sequence[Path], *, only: Sequence[str] | None = None) -> list[ResolvedShot]:
@@ -120,14 +121,16 @@ def current_shot(store: Store, shot_id: str) -> ResolvedShot:
 
 def known_shots(store: Store, *, only: Sequence[str] | None = None) -> list[ResolvedShot]:
     """All shots of this home, or those named."""
-    return [load_shot(store, shot_id) for shot_id in (only or store.shots.shot_ids())]
+    wanted = list(only or store.shots.shot_ids())
+    seen = store.snapshot(wanted)
+    return [load_shot(seen, shot_id) for shot_id in wanted]
 
 
 def failed_shots(store: Store, *, only: Sequence[str] | None = None) -> list[ResolvedShot]:
     """Known shots whose plan has a stage that failed at its present key."""
-    return [
-        shot for shot in known_shots(store, only=only) if any(item.failure for item in plan_shot(store, shot).stages)
-    ]
+    shots = known_shots(store, only=only)
+    seen = store.snapshot([shot.id for shot in shots])
+    return [shot for shot in shots if any(item.failure for item in plan_shot(seen, shot).stages)]
 
 
 def history_of(store: Store, shot_id: str) -> list[dict[str, Any]]:

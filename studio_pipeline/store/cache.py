@@ -9,8 +9,8 @@
     locks/room                            exclusive for who makes room
     tmp/                                  files on their way
 
-Nothing has to be cleaned up after a killed process: the kernel frees its locks, and what it has left counts, is completed
-by the next use or goes when room is made.
+Nothing has to be cleaned up after a killed process: the kernel frees its locks, and what it has left counts, is
+completed by the next use or goes when room is made.
 """
 
 from __future__ import annotations
@@ -28,13 +28,14 @@ from pathlib import Path
 from studio_pipeline.schema.errors import StorageError
 from studio_pipeline.store.keys import digest_file
 from studio_pipeline.store.manifest import FileEntry
+from studio_pipeline.store.parallel import each
 
 __all__ = ["DEFAULT_BYTES", "PayloadCache"]
 
 DEFAULT_BYTES = 20 << 30
 STALE = 3600.0  # temporary files older than this belong to nobody any more [s]
 
-Fetch = Callable[[FileEntry, Path], None]
+Fetch = Callable[[FileEntry, Path], object]
 
 
 class PayloadCache:
@@ -69,13 +70,14 @@ class PayloadCache:
             for descriptor in held.values():
                 os.close(descriptor)
 
-    def checkout(self, content: str, files: Sequence[FileEntry], fetch: Fetch) -> Path:
+    def checkout(self, content: str, files: Sequence[FileEntry], fetch: Fetch, *, width: int = 1) -> Path:
         """The folder that holds exactly these files, each of them hashed just now.
 
         Args:
             content: The payload's content hash.
             files: What belongs to it. An entry without a digest is only compared by size: the caller checks it.
             fetch: Called with an entry and a path to put its bytes at; has to raise when they are wrong.
+            width: How many files to fetch at a time.
 
         Raises:
             StorageError: The cache is full of what is in use, or its disk is.
@@ -86,8 +88,8 @@ class PayloadCache:
             self._reserve(content, sum(file.size for file in files))
             if self._bad(folder, files):
                 with self._lock(f"{content[:3]}.fetch", fcntl.LOCK_EX):
-                    for file in self._bad(folder, files):  # somebody else may have fetched them meanwhile
-                        self._bring(folder / file.name, file, fetch)
+                    missing = self._bad(folder, files)  # somebody else may have fetched some meanwhile
+                    each(lambda file: self._bring(folder / file.name, file, fetch), missing, width=width)
             self._drop_strangers(folder, files)
         except OSError as error:
             raise StorageError(
@@ -149,7 +151,7 @@ class PayloadCache:
 
     def _make_room(self, size: int) -> None:
         stamps = sorted(self._stamps(), key=lambda stamp: stamp[2])
-        total = sum(each for _, each, _ in stamps)
+        total = sum(held for _, held, _ in stamps)
         for path in (self.root / "tmp").iterdir():
             with suppress(OSError):
                 if path.stat().st_mtime < time.time() - STALE:

@@ -79,18 +79,19 @@ class PinBook:
         Raises:
             StorageError: One is damaged: what stands now can't be told.
         """
-        found = []
-        for name in self._names(shot_id, stage):
-            try:
-                found.append(Pin(**decode_record(self._primitive.read(name).data, name)))
-            except (Corrupt, Missing, TypeError) as error:
-                raise StorageError(f"a pin of {shot_id} {stage} is damaged", where=name, do="override again") from error
-        return found
+        return [self._entry(shot_id, stage, name) for name in self._names(shot_id, stage)]
 
     def current(self, shot_id: str, stage: str) -> Pin | None:
         """What is pinned now, None when nothing is."""
-        entries = self.history(shot_id, stage)
-        return entries[-1] if entries and entries[-1].file else None
+        names = self._names(shot_id, stage)
+        entry = self._entry(shot_id, stage, names[-1]) if names else None
+        return entry if entry and entry.file else None
+
+    def _entry(self, shot_id: str, stage: str, name: str) -> Pin:
+        try:
+            return Pin(**decode_record(self._primitive.read(name).data, name))
+        except (Corrupt, Missing, TypeError) as error:
+            raise StorageError(f"a pin of {shot_id} {stage} is damaged", where=name, do="override again") from error
 
     def _names(self, shot_id: str, stage: str) -> list[str]:
         return [entry.name for entry in self._primitive.list(_folder(shot_id, stage))]

@@ -1,7 +1,7 @@
 """One S3 bucket through s3fs: one request at a time with retries of our own, and errors that say what to do.
 
-s3fs brings the session, the event loop and the credentials' chain. Its own retries and botocore's are off: a request that
-carries a condition may only be repeated by somebody who knows that it was repeated (`Answer.tries`, `Refused.tries`).
+s3fs brings the session, the event loop and the credentials' chain. Its own retries and botocore's are off: a request
+that carries a condition may only be repeated by somebody who then asks whether an earlier try had been carried out.
 """
 
 from __future__ import annotations
@@ -63,7 +63,6 @@ class Answer:
 
     fields: dict[str, Any]
     body: bytes
-    tries: int  # above 1: an earlier try may have been carried out although its answer got lost
 
     @property
     def etag(self) -> str:
@@ -79,9 +78,9 @@ class Answer:
 class Refused(Exception):
     """A 4xx answer: repeating the request would change nothing."""
 
-    def __init__(self, code: str, status: int, tries: int) -> None:
+    def __init__(self, code: str, status: int) -> None:
         super().__init__(code)
-        self.code, self.status, self.tries = code, status, tries
+        self.code, self.status = code, status
 
 
 def check_environment() -> None:
@@ -137,10 +136,10 @@ class Client:
             try:
                 fields, body = sync(system.loop, _send, system, operation, {"Bucket": self.bucket, **parameters})
             except Exception as error:  # sorted out by what it is; nothing is swallowed
-                trouble = self._judge(error, tries)
+                trouble = self._judge(error)
             else:
                 self._answered = True
-                return Answer(fields, body, tries)
+                return Answer(fields, body)
             patience = self._patience if self._answered else min(FIRST_PATIENCE, self._patience)
             if time.monotonic() - began + wait > patience:
                 raise StorageError(
@@ -160,7 +159,7 @@ class Client:
         reason, do = found or (f"the S3 store refuses ({refused.code}, HTTP {refused.status})", "")
         return StorageError(reason, where=self._where, do=do)
 
-    def _judge(self, error: Exception, tries: int) -> str:
+    def _judge(self, error: Exception) -> str:
         """What passing trouble it is; everything else is raised."""
         from botocore import exceptions as known
 
@@ -170,10 +169,10 @@ class Client:
             status = int(answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
             self._answered = True
             if status == 507:
-                raise self.explain(Refused(code, status, tries)) from None
+                raise self.explain(Refused(code, status)) from None
             if status >= 500 or status in _COME_BACK_STATUS or code in _COME_BACK:
                 return f"HTTP {status} {code}"
-            raise Refused(code, status, tries) from None
+            raise Refused(code, status) from None
         if isinstance(error, known.NoCredentialsError | known.PartialCredentialsError | known.ProfileNotFound):
             raise StorageError(
                 "the environment has no usable credentials for S3",
