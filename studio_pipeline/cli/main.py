@@ -178,12 +178,20 @@ def history(shot: Annotated[str, typer.Argument(help="Shot id.")], as_json: AsJs
 
 
 @app.command()
-def verify(as_json: AsJson = False) -> None:
+def verify(
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Take what is damaged or can't be read out of use; nothing is deleted.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Hash every artifact of this home. What is damaged is made again by the next run."""
     from studio_pipeline.line.shots import open_studio
-    from studio_pipeline.store.maintenance import verify_all
+    from studio_pipeline.store import maintenance
 
-    report = verify_all(open_studio(reading=True))
+    store = open_studio(reading=not repair)
+    report = maintenance.verify_all(store)
+    if repair:
+        maintenance.repair(store, report)
     problems = [str(problem) for problem in report.problems]
     if as_json:
         found = {"generations": report.generations, "files": report.files, "bytes": report.size}

@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 from studio_pipeline.store.manifest import FileEntry
-from studio_pipeline.store.primitive import Missing, Primitive
+from studio_pipeline.store.primitive import Missing, Primitive, Unreadable
 
 __all__ = ["digest_object", "fetch"]
 
@@ -14,7 +14,7 @@ CHUNK = 1 << 20
 
 
 def digest_object(primitive: Primitive, name: str) -> str:
-    """SHA-256 of an object's bytes, hex, or words when they can't be had any more."""
+    """SHA-256 of an object's bytes, hex, or words when they can't be had."""
     digest = hashlib.sha256()
     try:
         with primitive.open(name) as stream:
@@ -22,7 +22,7 @@ def digest_object(primitive: Primitive, name: str) -> str:
                 digest.update(chunk)
     except Missing:
         return "missing"
-    except OSError as error:
+    except (OSError, Unreadable) as error:
         return f"unreadable: {error}"
     return digest.hexdigest()
 

@@ -16,7 +16,19 @@ from typing import BinaryIO, Protocol
 
 from studio_pipeline.schema.errors import StorageError
 
-__all__ = ["Changed", "Content", "Entry", "Exists", "Missing", "Primitive", "Written", "check_name", "probe", "refusal"]
+__all__ = [
+    "Changed",
+    "Content",
+    "Entry",
+    "Exists",
+    "Missing",
+    "Primitive",
+    "Unreadable",
+    "Written",
+    "check_name",
+    "probe",
+    "refusal",
+]
 
 MAX_NAME_BYTES = 900  # S3 allows 1024 for a whole key; the rest is left for the store's own folders
 MAX_PART_BYTES = 200  # file systems allow 255
@@ -30,6 +42,10 @@ class Exists(Exception):
 
 class Missing(Exception):
     """There is no object of that name."""
+
+
+class Unreadable(StorageError):
+    """The place answers, but not with this object's bytes: they may be lost, or their disk is away for a while."""
 
 
 class Changed(Exception):
@@ -107,7 +123,7 @@ class Primitive(Protocol):
         """A stream of an object's bytes, to be closed by the caller; raises `Missing`.
 
         An ``OSError`` while reading means that the bytes are lost (the artifact is made again); trouble that may pass,
-        such as a broken connection, has to be a `StorageError`.
+        such as a broken connection, has to be a `StorageError`; `Unreadable` when nobody can tell.
         """
         ...
 

@@ -19,8 +19,17 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from studio_pipeline.schema.errors import StorageError
-from studio_pipeline.store.primitive import Changed, Content, Entry, Exists, Missing, Written, check_name
-from studio_pipeline.store.s3client import PATIENCE, Answer, Client, Refused, check_environment
+from studio_pipeline.store.primitive import (
+    Changed,
+    Content,
+    Entry,
+    Exists,
+    Missing,
+    Unreadable,
+    Written,
+    check_name,
+)
+from studio_pipeline.store.s3client import PATIENCE, Answer, Client, Failing, Refused, check_environment
 from studio_pipeline.store.s3listing import listed
 
 __all__ = ["S3Primitive", "parse_url"]
@@ -170,6 +179,12 @@ class S3Primitive:
     def _get(self, name: str, key: str, **how: Any) -> Answer:
         try:
             return self.client.call("get_object", Key=key, **how)
+        except Failing:
+            raise Unreadable(
+                "the S3 store can't read this object (HTTP 500)",
+                where=f"{self.url}/{name}",
+                do="try again later; if it stays so, studio verify --repair lets it be made again",
+            ) from None
         except Refused as refused:
             if refused.code == "NoSuchKey" or (refused.status == 404 and refused.code != "NoSuchBucket"):
                 raise Missing(name) from None

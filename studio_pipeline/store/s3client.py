@@ -19,7 +19,7 @@ from typing import Any
 from studio_pipeline.schema.errors import StorageError
 from studio_pipeline.store.s3listing import read_fast
 
-__all__ = ["Answer", "Client", "Refused", "check_environment"]
+__all__ = ["Answer", "Client", "Failing", "Refused", "check_environment"]
 
 CONNECT_TIMEOUT, READ_TIMEOUT = 5.0, 30.0  # [s]
 PATIENCE = 60.0  # how long a request is repeated once the store has answered anything at all [s]
@@ -73,6 +73,10 @@ class Answer:
     def headers(self) -> dict[str, str]:
         """HTTP headers, names in lower case."""
         return self.fields["ResponseMetadata"]["HTTPHeaders"]
+
+
+class Failing(StorageError):
+    """The store answers, but for as long as we had patience with HTTP 500: it can't do this one thing."""
 
 
 class Refused(Exception):
@@ -141,10 +145,10 @@ class Client:
                 self._answered = True
                 return Answer(fields, body)
             patience = self._patience if self._answered else min(FIRST_PATIENCE, self._patience)
-            if time.monotonic() - began + wait > patience:
-                raise StorageError(
-                    f"the S3 store doesn't answer as it should ({trouble}; {tries} tries in "
-                    f"{time.monotonic() - began:.0f} s)",
+            if (took := time.monotonic() - began) + wait > patience:
+                kind = Failing if trouble.startswith("HTTP 500") else StorageError
+                raise kind(
+                    f"the S3 store doesn't answer as it should ({trouble}; {tries} tries in {took:.0f} s)",
                     where=self._where,
                     do="check AWS_ENDPOINT_URL and the service, then run again; what was finished is kept",
                 ) from None

@@ -16,7 +16,8 @@ from support.s3proxy import S3Proxy
 from support.s3server import BUCKET, S3Server, use
 
 from studio_pipeline.schema.errors import StorageError
-from studio_pipeline.store import Lease, Store, open_store
+from studio_pipeline.store import Lease, Store, open_store, verify_all
+from studio_pipeline.store.maintenance import repair
 from studio_pipeline.store.primitive import Changed, Exists, Missing, probe
 from studio_pipeline.store.s3 import S3Primitive, parse_url
 
@@ -183,12 +184,12 @@ def test_a_write_whose_answer_got_lost_has_won(s3: S3Server, monkeypatch, how: s
     with S3Proxy(s3, rule) as proxy:
         use(monkeypatch, proxy.environment)
         bucket = S3Primitive(place, part_bytes=PART)
-        bucket.now()
+        bucket.now()  # the client is made
         written = bucket.create("a", b"mine")
         second = bucket.replace_if("a", b"mine too", written.etag)
         large = bucket.create("large", big)
-        assert bucket.client.retries == 3 and len([path for path in failed if path]) == 3
-    assert bucket.url == place
+        # One failure each. (aiohttp repeats a request on its own when a kept connection turns out to be closed.)
+        assert len([path for path in failed if path]) == 3
     use(monkeypatch, s3.environment)
     direct = S3Primitive(place)
     assert direct.read("a").data == b"mine too" and direct.read("a").etag == second.etag
@@ -198,6 +199,7 @@ def test_a_write_whose_answer_got_lost_has_won(s3: S3Server, monkeypatch, how: s
 def test_a_lost_race_is_told_from_a_lost_answer(s3: S3Server, monkeypatch):
     place = s3.place()
     other = S3Primitive(place)
+    other.now()  # its client has the direct address
 
     def rule(method: str, path: str, number: int) -> str | int:
         if method == "PUT" and number == 1:  # somebody else gets in before the second try
@@ -242,8 +244,9 @@ def test_an_address_where_nobody_listens_is_told_soon(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "url", ["s3://", "s3://B", "s3://key:secret@bucket/x", "s3://b/x", "s3://bucket/../x", "s3://bucket/a?x=secret", "s3:/b"]
-)  # fmt: skip
+    "url",
+    ["s3://", "s3://B", "s3://key:secret@bucket/x", "s3://b/x", "s3://bucket/../x", "s3://bucket/a?x=secret", "s3:/b"],
+)
 def test_places_that_are_none_are_refused_without_repeating_them(url: str):
     with pytest.raises(StorageError) as error:
         parse_url(url)
@@ -320,7 +323,13 @@ def test_damage_below_the_service_is_found_when_it_is_read(s3: S3Server, tmp_pat
         at = volumes[0].read_bytes().index(mark) + 1234
         stream.seek(at)
         stream.write(bytes([mark[1234] ^ 1]))
-    store.primitive.client._patience = 2.0
-    with pytest.raises(Exception) as error:
+    store.primitive.client._patience = 1.0
+    assert store.find(made.key) == made  # nothing was written: a plan can't see it
+    with pytest.raises(StorageError, match="verify --repair"):
         store.checkout(made)
-    print(repr(error.value), store.verify(made) if "Corrupt" in repr(error.value) else "")
+    assert not list(store.cache.root.rglob("a.bin"))
+    report = verify_all(store)
+    assert report.damaged == [(made.key, 1)] and "unreadable" in report.problems[0].what
+    assert repair(store, report) == 1 and store.find(made.key) is None and store.generations(made.key) == [1]
+    again = store.commit(made.key, payload(a=mark), {"stage": "rig"})
+    assert again.generation == 2 and (store.checkout(again) / "a.bin").read_bytes() == mark

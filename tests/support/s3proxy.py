@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from support.s3server import KEY_ID, S3Server
 
 CONDITIONS = ("if-none-match", "if-match")
-# What to do with a request: "pass", "strip" its conditions, "lose" the answer, "cut" it off unheard, or answer a status.
+# What to do with a request: "pass", "strip" its conditions, "lose" the answer, "cut" it off unheard, answer a status.
 Rule = Callable[[str, str, int], str | int]
 
 
