@@ -8,13 +8,14 @@ import shutil
 import subprocess
 import sys
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from support.s3proxy import S3Proxy
 from support.s3server import BUCKET, S3Server, s3, s3_server, use
 
+import studio_pipeline.dag.launch as launch
 from studio_pipeline.cli.main import main
 from studio_pipeline.line.home import open_home
 from studio_pipeline.line.make import make_stage
@@ -40,8 +41,9 @@ def place(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 @pytest.fixture
-def studio(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+def studio(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Command]:
     """Call the command in this process; gives its exit code, standard output and standard error."""
+    launch._job.cache_clear()
 
     def call(*words: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["studio", *words])
@@ -51,7 +53,8 @@ def studio(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
         assert "Traceback" not in printed.err + printed.out
         return int(left.value.code or 0), printed.out, printed.err
 
-    return call
+    yield call
+    launch._job.cache_clear()
 
 
 def states(printed: str) -> dict[str, str]:
@@ -72,7 +75,7 @@ def objects(server: S3Server, place: str) -> dict[str, bytes]:
 def test_run_plan_status_why_verify_gc_and_a_second_machine(toy, place, s3, studio: Command, shots, tmp_path: Path):
     shots()
     code, printed, _ = studio("run", "shots.yaml", "--json")
-    assert code == 0 and states(printed) == dict.fromkeys(STAGES, "made") and toy.calls == STAGES
+    assert code == 0 and states(printed) == dict.fromkeys(STAGES, "made") and sorted(toy.calls) == sorted(STAGES)
     assert all(row["artifact"].startswith(place + "/artifacts/") for row in json.loads(printed)["stages"])
     before = objects(s3, place)
     assert not list((tmp_path / "home").rglob("manifest.json"))
@@ -100,27 +103,34 @@ def test_run_plan_status_why_verify_gc_and_a_second_machine(toy, place, s3, stud
     assert [row["version"] for row in json.loads(studio("history", "toy_a_0010", "--json")[1])].count("v002") == 3
 
 
-@pytest.mark.parametrize("how", ["flip", "truncate", "delete", "manifest"])
-def test_damage_is_found_by_plan_and_made_again_alone(toy, place, s3, studio: Command, shots, how: str):
-    shots()
-    assert studio("run", "shots.yaml", "--json")[0] == 0
-    toy.calls.clear()
-    record = json.loads(objects(s3, place)["shots/toy_a_0010/published/rig/v001_r01.json"])
-    folder = f"artifacts/{record['key'][:2]}/{record['key']}/g0001/"
-    name = next(n for n in objects(s3, place) if n.startswith(folder) and n.endswith("value.json"))
-    name = folder + "manifest.json" if how == "manifest" else name
-    client, where = s3.client(), {"Bucket": BUCKET, "Key": f"{place.removeprefix(f's3://{BUCKET}/')}/{name}"}
-    data = objects(s3, place)[name]
-    if how == "delete":
-        client.delete_object(**where)
-    else:
-        client.put_object(Body=data[:-1] if how == "truncate" else bytes([data[0] ^ 1]) + data[1:], **where)
-    code, printed, _ = studio("plan", "shots.yaml", "--json")
-    assert planned(printed)["rig"] == "would run" and toy.calls == []
-    code, printed, _ = studio("run", "shots.yaml", "--json")
-    assert code == 0 and toy.calls == ["rig"]  # the same content comes out: nothing below it runs
-    assert set(states(printed).values()) == {"made", "cached"} and studio("verify")[0] in (0, 1)
-    assert planned(studio("plan", "shots.yaml", "--json")[1]) == dict.fromkeys(STAGES, "cached")
+def test_damage_is_found_by_plan_and_made_again_alone(toy, place, s3, shots):
+    (shot,) = shots()
+    store = open_studio()
+    for stage in STAGES:
+        make_stage(store, shot, stage)
+    client, prefix = s3.client(), place.removeprefix(f"s3://{BUCKET}/")
+    for how in ("flip", "truncate", "delete", "manifest"):
+        toy.calls.clear()
+        rig = store.shots.published(shot.id, "rig")
+        artifact = store.get(rig.key, rig.generation)
+        name = f"{artifact.payload}value.json"
+        if how == "manifest":
+            name = f"artifacts/{rig.key[:2]}/{rig.key}/g{rig.generation:04d}/manifest.json"
+        where, data = {"Bucket": BUCKET, "Key": f"{prefix}/{name}"}, store.primitive.read(name).data
+        if how == "delete":
+            client.delete_object(**where)
+        else:
+            client.put_object(Body=data[:-1] if how == "truncate" else bytes([data[0] ^ 1]) + data[1:], **where)
+        plan = plan_shot(store, shot)
+        assert {item.stage: item.state for item in plan.stages}["rig"] == "would run", how
+        assert (
+            next(item for item in plan.stages if item.stage == "rig").reason.startswith("damaged: ") and not toy.calls
+        )
+        for stage in plan.to_launch():
+            make_stage(store, shot, stage)
+        assert toy.calls == ["rig"]  # the same content comes out: nothing below it runs
+        assert {item.state for item in plan_shot(store, shot).stages} == {"cached"}
+    assert store.generations(store.shots.published(shot.id, "rig").key) == [1, 2, 3, 4, 5]
 
 
 def test_an_input_that_rots_unseen_is_made_again_by_the_same_run(toy, place, studio: Command, shots, monkeypatch):
@@ -245,7 +255,7 @@ def test_a_temporary_home_is_local_whatever_the_environment_says(place, s3):
 
 
 def test_a_plan_takes_few_requests(toy, place, shots):
-    listed = shots(ids=tuple(f"{number:04d}" for number in range(30)))
+    listed = shots(ids=tuple(f"{number:04d}" for number in range(16)))
     store = open_studio()
     for shot in listed:
         for stage in STAGES:
