@@ -57,7 +57,8 @@ def picture_path(store: Any, key: str, generation: str, name: str) -> Path | Non
     if Path(name).suffix.lower() not in {".png", ".jpg", ".jpeg", ".gif", ".webp", ".mp4", ".html"}:
         return None
     try:
-        return store.local_file(store.get(key, int(generation)), name)
+        with store.using():  # a fetched copy may go again as soon as it was the least recently used
+            return store.local_file(store.get(key, int(generation)), name)
     except StudioError:
         return None
 

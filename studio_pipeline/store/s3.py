@@ -155,8 +155,8 @@ class S3Primitive:
         try:
             told = self.client.call("head_bucket").headers.get("date", "")
             return parsedate_to_datetime(told).timestamp()
-        except Refused as refused:
-            raise self.client.explain(refused) from None
+        except Refused as refused:  # a HEAD has no body to say which 404 it is
+            raise self.client.explain(Refused("NoSuchBucket", 404) if refused.status == 404 else refused) from None
         except ValueError:
             raise StorageError("this S3 service doesn't tell the time (no Date header)", where=self.url) from None
 
