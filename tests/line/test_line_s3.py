@@ -72,6 +72,7 @@ def objects(server: S3Server, place: str) -> dict[str, bytes]:
     return {name.removeprefix(prefix): client.get_object(Bucket=BUCKET, Key=name)["Body"].read() for name in names}
 
 
+@pytest.mark.slow
 def test_run_plan_status_why_verify_gc_and_a_second_machine(toy, place, s3, studio: Command, shots, tmp_path: Path):
     shots()
     code, printed, _ = studio("run", "shots.yaml", "--json")
@@ -133,6 +134,7 @@ def test_damage_is_found_by_plan_and_made_again_alone(toy, place, s3, shots):
     assert store.generations(store.shots.published(shot.id, "rig").key) == [1, 2, 3, 4, 5]
 
 
+@pytest.mark.slow
 def test_an_input_that_rots_unseen_is_made_again_by_the_same_run(toy, place, studio: Command, shots, monkeypatch):
     """Its etag says nothing; the stage that reads it finds out."""
     shots()
@@ -182,6 +184,7 @@ def test_pinned_files_go_through_the_store(toy, place, shots, tmp_path: Path):
         object.__setattr__(rig, "override", None)
 
 
+@pytest.mark.slow
 def test_no_secret_is_written_or_said(toy, place, s3, studio: Command, shots, tmp_path: Path, monkeypatch):
     """The key is planted; a run, a failure, a refusal and a crash of the service: it is nowhere that anybody reads."""
     said = []
@@ -272,6 +275,7 @@ def test_a_plan_takes_few_requests(toy, place, shots):
     assert [plan_shot(seen, shot) for shot in listed] and set(counted) == {"list_objects_v2"}
 
 
+@pytest.mark.slow
 def test_a_plan_in_a_process_of_its_own_needs_the_environment_only(place, s3, tmp_path: Path):
     environment = {**os.environ, "STUDIO_HOME": str(tmp_path / "home")}
     environment.pop("DAGSTER_HOME", None)

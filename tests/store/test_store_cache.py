@@ -161,6 +161,7 @@ print("fine", flush=True)
 """
 
 
+@pytest.mark.slow
 def test_several_processes_share_it_and_some_are_killed(tmp_path: Path):
     code = WORKER.format(tests=str(Path(__file__).parent.parent), root=str(tmp_path / "cache"))
 

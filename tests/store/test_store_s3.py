@@ -107,6 +107,7 @@ def test_large_files_go_in_parts_and_are_as_exclusive(bucket: S3Primitive, s3: S
     assert not s3.client().list_multipart_uploads(Bucket=BUCKET, Prefix=prefix).get("Uploads")
 
 
+@pytest.mark.slow
 def test_a_large_file_is_streamed_not_loaded(s3: S3Server, tmp_path: Path):
     with (tmp_path / "huge.bin").open("wb") as stream:
         stream.truncate(96 << 20)
@@ -286,6 +287,7 @@ def test_a_holder_that_slept_finds_its_lease_taken_and_its_commit_refused(s3: S3
     assert sleeper.commit(key(1), payload(a=b"zombie"), {}, lease=lease).content_hash == won.content_hash
 
 
+@pytest.mark.slow
 def test_a_restart_in_mid_write_is_waited_for(tmp_path: Path, monkeypatch, key, payload):
     """Its own server, killed while a commit runs: the commit is whole or absent, and goes through."""
     server = S3Server(tmp_path / "weed")
@@ -312,6 +314,7 @@ def test_a_restart_in_mid_write_is_waited_for(tmp_path: Path, monkeypatch, key, 
         server.stop(kill=True)
 
 
+@pytest.mark.slow
 def test_damage_below_the_service_is_found_when_it_is_read(s3: S3Server, tmp_path: Path, key, payload):
     """A bit rots in the service's own volume file: no etag changes, but no reader gets wrong bytes."""
     store: Store = open_store(s3.place(), reading=True, cache=tmp_path / "cache")
