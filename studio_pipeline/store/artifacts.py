@@ -135,9 +135,12 @@ class Store:
         """
         name = generation_prefix(key, generation) + MANIFEST
         try:
-            return artifact_of(decode_record(self.primitive.read(name).data, name), name)
+            artifact = artifact_of(decode_record(self.primitive.read(name).data, name), name)
         except Missing:
             raise StorageError("this version is no longer in the store", where=name) from None
+        if (artifact.key, artifact.generation) != (key, generation):
+            raise Corrupt("the manifest belongs to another artifact", where=name, do="make it again")
+        return artifact
 
     def generations(self, key: str) -> list[int]:
         """Numbers of all generations with a manifest, quarantined ones too."""

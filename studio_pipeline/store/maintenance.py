@@ -150,10 +150,11 @@ def _tree(store: Store) -> _Tree:
 
 
 def _payload(store: Store, key: str, number: int) -> str | None:
-    """The payload's prefix; "" when the manifest is damaged (all may belong to it), None when there is none."""
+    """The payload's prefix; "" when the manifest is damaged or another's (all may belong to it), None when there is none."""
     name = generation_prefix(key, number) + "manifest.json"
     try:
-        return decode_record(store.primitive.read(name).data, name)["payload"]
+        payload = decode_record(store.primitive.read(name).data, name)["payload"]
+        return payload if payload.startswith(generation_prefix(key, number)) else ""
     except Missing:
         return None
     except Corrupt:
