@@ -150,7 +150,7 @@ def _tree(store: Store) -> _Tree:
 
 
 def _payload(store: Store, key: str, number: int) -> str | None:
-    """The payload's prefix; "" when the manifest is damaged or another's (all may belong to it), None when there is none."""
+    """The payload's prefix; "" when the manifest is damaged or another's (all may belong to it), None without one."""
     name = generation_prefix(key, number) + "manifest.json"
     try:
         payload = decode_record(store.primitive.read(name).data, name)["payload"]
