@@ -21,7 +21,7 @@ from studio_pipeline.store import Store
 
 __all__ = ["AssetFailed", "adhoc_shot", "made_in", "temporary_home"]
 
-_HOMES = ("STUDIO_HOME", "DAGSTER_HOME")
+_HOMES = ("STUDIO_HOME", "DAGSTER_HOME", "STUDIO_STORE")
 
 
 class AssetFailed(StudioError):

@@ -104,7 +104,8 @@ def plan(
     chosen = selection(stage, from_stage)
     found = read_shot_lists(shots, only=only)
     print_warnings(found)
-    plans = [plan_shot(store, shot, only=chosen) for shot in found]
+    seen = store.snapshot([shot.id for shot in found])
+    plans = [plan_shot(seen, shot, only=chosen) for shot in found]
     if as_json:
         _print_json(plan_as_json(plans))
     else:
@@ -175,6 +176,9 @@ def history(shot: Annotated[str, typer.Argument(help="Shot id.")], as_json: AsJs
 @app.command()
 def verify(
     delivery: Annotated[Path | None, typer.Option("--delivery", help="Check this delivered folder instead.")] = None,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Take what is damaged or can't be read out of use; nothing is deleted.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Hash every artifact of this home. What is damaged is made again by the next run."""
@@ -182,9 +186,12 @@ def verify(
 
     if delivery is not None:
         _verify_delivery(delivery, as_json)
-    from studio_pipeline.store.maintenance import verify_all
+    from studio_pipeline.store import maintenance
 
-    report = verify_all(open_studio(reading=True))
+    store = open_studio(reading=not repair)
+    report = maintenance.verify_all(store)
+    if repair:
+        maintenance.repair(store, report)
     problems = [str(problem) for problem in report.problems]
     if as_json:
         found = {"generations": report.generations, "files": report.files, "bytes": report.size}

@@ -12,13 +12,14 @@ from studio_pipeline.cli.tables import console, print_results, print_warnings
 from studio_pipeline.cli.watch import Terminal
 from studio_pipeline.line.deliver import check_writable, deliver
 from studio_pipeline.line.home import open_home
-from studio_pipeline.line.make import adopt, folder_of, outcome_of
+from studio_pipeline.line.make import adopt, outcome_of, place_of
 from studio_pipeline.line.plan import ShotPlan, plan_shot, selection
 from studio_pipeline.line.processes import sweep
 from studio_pipeline.line.progress import watched_by
 from studio_pipeline.line.resolve import ResolvedShot
 from studio_pipeline.line.shots import failed_shots, open_studio, read_shot_lists, save_shot
 from studio_pipeline.schema.errors import InputError, StorageError
+from studio_pipeline.store import Corrupt
 
 __all__ = ["retry_failed", "run_lists"]
 
@@ -58,18 +59,19 @@ def retry_failed(*, out: Path, only: Sequence[str] | None, as_json: bool) -> int
 def _run(store: Any, shots: Sequence[ResolvedShot], *, out: Path, chosen: set[str] | None, as_json: bool) -> int:
     for shot in shots:
         save_shot(store, shot)
-    plans = [adopt(store, plan_shot(store, shot, only=chosen, deep=True)) for shot in shots]
+    seen = store.snapshot([shot.id for shot in shots])
+    plans = [adopt(store, plan_shot(seen, shot, only=chosen, deep=True)) for shot in shots]
     rows: list[dict[str, Any]] = []
     undelivered: list[StorageError] = []
 
     def finish(now: ShotPlan, made: Set[tuple[str, str]]) -> None:
         # A shot's delivery is there as soon as the shot is done, whatever happens to the next one.
         shot_rows = _rows(store, now, made)
-        rows.extend(shot_rows)
         try:
             deliver(store, now, shot_rows, out / now.shot.id)
         except StorageError as error:
             undelivered.append(error)
+        rows.extend(shot_rows)
 
     broken = _go(store, plans, chosen, finish)
     if as_json:
@@ -101,6 +103,16 @@ def _go(
     from studio_pipeline.dag.launch import mend_runs, open_instance, register_shots, report_known, run_shot
 
     broken: list[str] = []
+
+    def bring_up(instance: Any, plan: ShotPlan) -> ShotPlan:
+        launched: set[str] = set()
+        # A second time only for an input that turned out to be damaged when a stage read it.
+        while new := set(stages := plan.to_launch()) - launched:
+            broken.extend(run_shot(instance, plan.shot.id, stages))
+            launched |= new
+            plan = adopt(store, plan_shot(store, plan.shot, only=chosen))
+        return plan
+
     sweep(open_home().scratch)
     with open_instance() as instance:
         mend_runs(instance)
@@ -114,10 +126,12 @@ def _go(
         report_known(instance, known)
         with Terminal(total=sum(len(plan.to_launch()) for plan in plans)) as terminal, watched_by(terminal):
             for plan in plans:
-                if stages := plan.to_launch():
-                    broken += run_shot(instance, plan.shot.id, stages)
-                    plan = adopt(store, plan_shot(store, plan.shot, only=chosen))
-                finish(plan, terminal.made)
+                plan = bring_up(instance, plan)
+                try:
+                    finish(plan, terminal.made)
+                except Corrupt:  # found out when it was read; it is out of use now, so it is made again
+                    now = plan_shot(store, plan.shot, only=chosen)
+                    finish(bring_up(instance, now), terminal.made)
     return broken
 
 
@@ -140,7 +154,7 @@ def _rows(store: Any, now: ShotPlan, made: Set[tuple[str, str]]) -> list[dict[st
                 "seconds": new.seconds,
                 "figures": dict(new.figures),
                 "verdicts": [vars(verdict) for verdict in new.verdicts],
-                "artifact": str(folder_of(store, new.artifact)) if new.artifact else None,
+                "artifact": place_of(store, new.artifact) if new.artifact else None,
                 "backend": new.backend,
             }
         )

@@ -23,8 +23,9 @@ def show_status(only: Sequence[str] | None, *, as_json: bool) -> None:
     """Print the state of this home's shots; one that can't be read costs its own rows only, and the exit code."""
     store = open_studio(reading=True)
     shots, problems = known_shots(store, only=only)
-    plans = [plan_shot(store, shot) for shot in shots]
-    said = {plan.shot.id: _standings(store, plan) for plan in plans}
+    seen = store.snapshot([shot.id for shot in shots])
+    plans = [plan_shot(seen, shot) for shot in shots]
+    said = {plan.shot.id: _standings(seen, plan) for plan in plans}
     if as_json:
         found = plan_as_json(plans)
         for entry in found["shots"]:

@@ -54,7 +54,7 @@ def describe(outcome: Outcome, *, shot: str = "") -> dict[str, Any]:
         "version": outcome.version,
         "made": outcome.made,
         "backend": outcome.backend,
-        "artifact": dg.MetadataValue.path(str(outcome.folder)),
+        "artifact": dg.MetadataValue.path(outcome.place),
         "seconds": round(outcome.seconds, 2),
     }
     place = f"{outcome.key}/{outcome.generation}"

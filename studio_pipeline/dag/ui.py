@@ -59,19 +59,20 @@ def picture_path(store: Any, key: str, generation: str, name: str) -> Path | Non
     if Path(name).suffix.lower() not in {".png", ".jpg", ".jpeg", ".gif", ".webp", ".mp4", ".html"}:
         return None
     try:
-        artifact = store.get(key, int(generation))
+        with store.using():  # a fetched copy may go again as soon as it was the least recently used
+            return store.local_file(store.get(key, int(generation)), name)
     except StudioError:
         return None
-    folder = store.primitive.folder(artifact.payload)
-    return folder / name if folder and name in {file.name for file in artifact.files} else None
 
 
 def _picture_endpoint(store: Any) -> Any:
+    from starlette.concurrency import run_in_threadpool
     from starlette.responses import FileResponse, PlainTextResponse
 
     async def endpoint(request: Any) -> Any:
         values = request.path_params
-        path = picture_path(store, values["key"], values["generation"], values["name"])
+        # In a thread: it may have to be fetched.
+        path = await run_in_threadpool(picture_path, store, values["key"], values["generation"], values["name"])
         if path is None:
             return PlainTextResponse("no such picture", status_code=404)
         kind = mimetypes.guess_type(path.name)[0]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from studio_pipeline.line.plan import ShotPlan
+from studio_pipeline.line.reading import checkout
 from studio_pipeline.schema.errors import StorageError
 from studio_pipeline.store import Artifact, Store
 
@@ -44,6 +45,7 @@ def deliver(store: Store, plan: ShotPlan, rows: Sequence[Mapping[str, Any]], fol
 
     Raises:
         StorageError: The folder can't be written, or the disk is full.
+        Corrupt: An artifact is damaged; it was taken out of use, so the next plan makes it again.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -51,7 +53,8 @@ def deliver(store: Store, plan: ShotPlan, rows: Sequence[Mapping[str, Any]], fol
         delivered: list[str] = []
         for item in plan.stages:
             if item.stage in DELIVERED_STAGES and item.state == "cached" and item.artifact is not None:
-                delivered += _copy_payload(store.checkout(item.artifact), _names(item.artifact), folder)
+                with store.using():
+                    delivered += _copy_payload(checkout(store, item.artifact), _names(item.artifact), folder)
         # A shot that failed keeps what an earlier run delivered until a new delivery replaces it.
         if delivered:
             for name in before - set(delivered):

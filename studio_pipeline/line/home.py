@@ -1,4 +1,11 @@
-"""Where a studio keeps everything: the store, Dagster's instance, logs, scratch."""
+"""Where a studio keeps everything: the store, Dagster's instance, logs, scratch.
+
+The artifacts may lie elsewhere, on S3: the environment says so (``STUDIO_STORE``), or the home's ``studio.yaml``::
+
+    store: s3://bucket/prefix
+    cache: /scratch/studio-cache    # where payloads are checked out; the home's folder "cache" when absent
+    cache_gb: 50
+"""
 
 from __future__ import annotations
 
@@ -6,7 +13,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from studio_pipeline.schema.errors import StorageError
+from studio_pipeline.schema.errors import InputError, StorageError
+from studio_pipeline.store.cache import DEFAULT_BYTES
 
 __all__ = ["Home", "open_home"]
 
@@ -36,9 +44,27 @@ class Home:
     root: Path
 
     @property
-    def store(self) -> Path:
-        """The artifact store."""
-        return self.root / "store"
+    def store(self) -> str:
+        """The artifact store: a folder, or ``s3://bucket/prefix``."""
+        given = self._setting("store", "STUDIO_STORE") or str(self.root / "store")
+        return given if "://" in given else str(Path(given).expanduser().absolute())
+
+    @property
+    def cache(self) -> Path:
+        """Where payloads of a store on S3 are checked out."""
+        return Path(self._setting("cache", "STUDIO_CACHE") or self.root / "cache").expanduser().absolute()
+
+    @property
+    def cache_bytes(self) -> int:
+        """How large the cache may get."""
+        given = self._setting("cache_gb", "STUDIO_CACHE_GB") or DEFAULT_BYTES / 1e9
+        try:
+            size = float(given) * 1e9
+        except ValueError:
+            size = 0.0
+        if not 1e6 <= size < 1e18:
+            raise InputError("the cache's size is a number of gigabytes", where="STUDIO_CACHE_GB", do="write 20")
+        return int(size)
 
     @property
     def dagster(self) -> Path:
@@ -51,6 +77,29 @@ class Home:
         """Where stages write before their work is committed."""
         return self.root / "scratch"
 
+    def _setting(self, name: str, variable: str) -> str:
+        return os.environ.get(variable) or _read_settings(self.root / "studio.yaml").get(name, "")
+
+
+def _read_settings(path: Path) -> dict[str, str]:
+    """The home's own settings; none when there is no such file.
+
+    Raises:
+        InputError: It isn't what it should be.
+    """
+    import yaml
+
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        raise InputError("can't be read as YAML", where=path) from None
+    known = {"store", "cache", "cache_gb"}
+    if not isinstance(found, dict) or not set(found) <= known:
+        raise InputError(f"knows only {', '.join(sorted(known))}", where=path)
+    return {name: str(value) for name, value in found.items() if value is not None}
+
 
 def open_home(root: str | Path | None = None) -> Home:
     """Open, and make when needed, the studio's home.
@@ -60,10 +109,12 @@ def open_home(root: str | Path | None = None) -> Home:
 
     Raises:
         StorageError: It cannot be made or written.
+        InputError: Its settings are wrong.
     """
     home = Home(Path(root or os.environ.get("STUDIO_HOME") or ".studio").expanduser().resolve())
     try:
-        for folder in (home.root, home.store, home.scratch, home.dagster):
+        local = [] if "://" in home.store else [Path(home.store)]
+        for folder in (home.root, *local, home.scratch, home.dagster):
             folder.mkdir(parents=True, exist_ok=True)
         settings = home.dagster / "dagster.yaml"
         if not settings.exists():

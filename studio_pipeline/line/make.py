@@ -19,6 +19,7 @@ from studio_pipeline.line.keys import code_parts
 from studio_pipeline.line.plan import ShotPlan, StagePlan, plan_shot, verdicts_of
 from studio_pipeline.line.processes import process_name
 from studio_pipeline.line.progress import watcher
+from studio_pipeline.line.reading import checkout
 from studio_pipeline.line.resolve import ResolvedShot
 from studio_pipeline.line.shotview import ShotView
 from studio_pipeline.schema.arrays import save_json
@@ -26,7 +27,7 @@ from studio_pipeline.schema.errors import StorageError, StudioError, one_line
 from studio_pipeline.stages.base import StageContext, StageResult, Verdict
 from studio_pipeline.store import Artifact, InputRef, Lease, Store
 
-__all__ = ["Busy", "GateClosed", "Outcome", "StageCrashed", "adopt", "folder_of", "make_stage", "outcome_of"]
+__all__ = ["Busy", "GateClosed", "Outcome", "StageCrashed", "adopt", "make_stage", "outcome_of", "place_of"]
 
 
 class Busy(Exception):
@@ -47,7 +48,8 @@ class Outcome:
 
     key: str
     generation: int
-    folder: Path
+    folder: Path | None  # None when the store isn't local
+    place: str  # the folder, or the URL
     content_hash: str
     version: str
     made: bool
@@ -60,16 +62,9 @@ class Outcome:
     inputs: tuple[InputRef, ...] = ()  # the exact artifacts that it was made from
 
 
-def folder_of(store: Store, artifact: Artifact) -> Path:
-    """Where an artifact's payload lies on this machine.
-
-    Raises:
-        StorageError: The store isn't local; `Store.checkout` fetches it.
-    """
-    folder = store.primitive.folder(artifact.payload)
-    if folder is None:
-        raise StorageError("this store isn't on a local disk", where=store.url)
-    return folder
+def place_of(store: Store, artifact: Artifact) -> str:
+    """Where an artifact's payload lies, for people: a folder, or a URL; `Store.checkout` gives a folder always."""
+    return str(store.primitive.folder(artifact.payload) or f"{store.url}/{artifact.payload}")
 
 
 def outcome_of(store: Store, artifact: Artifact, *, version: str, made: bool) -> Outcome:
@@ -77,7 +72,8 @@ def outcome_of(store: Store, artifact: Artifact, *, version: str, made: bool) ->
     return Outcome(
         key=artifact.key,
         generation=artifact.generation,
-        folder=folder_of(store, artifact),
+        folder=store.primitive.folder(artifact.payload),
+        place=place_of(store, artifact),
         content_hash=artifact.content_hash,
         version=version,
         made=made,
@@ -172,8 +168,9 @@ def _make(
         raise StorageError(f"no scratch folder can be made ({error.strerror})", where=str(home.scratch)) from error
     try:
         began = time.monotonic()
-        payloads = {parent: store.checkout(artifact) for parent, artifact in inputs.items()}
-        result = _run_backend(shot, mine, payloads, out, home.root)
+        with store.using():
+            payloads = {parent: checkout(store, artifact) for parent, artifact in inputs.items()}
+            result = _run_backend(shot, mine, payloads, out, home.root)
         seconds = time.monotonic() - began
         _check_verdicts(stage.checks, result, f"{shot.id} {mine.stage}")
         save_json(out / "stage.json", _summary(mine, result))

@@ -76,20 +76,23 @@ def with_overrides(store: Store, shot: ResolvedShot) -> ResolvedShot:
         pin = PinBook(store.primitive).current(shot.id, name) if place is not None else None
         if place is None or pin is None:
             continue
-        path = store.primitive.folder(pin.file)
+        path = store.pinned_file(pin.file, lambda path, pin=pin: _is_sound(path, pin))
         if path is None:
-            raise StorageError("this store isn't on a local disk", where=store.url)
-        try:
-            sound = digest_input(path) == pin.content
-        except InputError:
-            sound = False
-        if not sound:
             raise StorageError(
-                f"the file pinned as {shot.id} {name} ({pin.label}) is damaged", where=str(path), do="override it again"
+                f"the file pinned as {shot.id} {name} ({pin.label}) is damaged",
+                where=str(store.primitive.folder(pin.file) or f"{store.url}/{pin.file}"),
+                do="override it again",
             )
         settings = stage.backends[place.backend].settings.model_validate({place.setting: path})
         setups[name] = StageSetup(backend=place.backend, settings=settings, file_fields=(place.setting,))
     return replace(shot, setups=setups)
+
+
+def _is_sound(path: Path, pin: Pin) -> bool:
+    try:
+        return digest_input(path) == pin.content
+    except InputError:
+        return False
 
 
 def _place(name: str) -> Override:

@@ -82,11 +82,12 @@ def plan_shot(store: Store, shot: ResolvedShot, *, only: set[str] | None = None,
     """Work out every stage's state; the plan's shot has pinned files in the place of the stages that they override.
 
     Args:
-        store: The artifact store.
+        store: The artifact store, or for many shots a `Store.snapshot` of it.
         shot: The shot.
         only: Stages that may run; others are planned as inputs only and left out of the result.
-        deep: Hash every artifact instead of looking at sizes and times.
+        deep: Hash every artifact where sizes and times or etags can't be trusted.
     """
+    store = store.snapshot([shot.id])
     shot = with_overrides(store, shot)
     found: dict[str, StagePlan] = {}
     accepted = AcceptBook(store.primitive).standing(shot.id)

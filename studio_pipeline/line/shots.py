@@ -29,12 +29,13 @@ __all__ = [
 
 def open_studio(home: str | None = None, *, reading: bool = False) -> Store:
     """The store of the studio's home (``STUDIO_HOME``, else ``./.studio``); ``reading`` promises to write nothing."""
-    return _open(str(open_home(home).store), reading)
+    found = open_home(home)
+    return _open(found.store, reading, found.cache, found.cache_bytes)
 
 
 @cache
-def _open(path: str, reading: bool) -> Store:
-    return open_store(path, reading=reading)
+def _open(place: str, reading: bool, folder: Path, size: int) -> Store:
+    return open_store(place, reading=reading, cache=folder, cache_bytes=size)
 
 
 def read_shot_lists(files: Sequence[Path], *, only: Sequence[str] | None = None) -> list[ResolvedShot]:
@@ -166,15 +167,16 @@ def known_shots(
     known = store.shots.shot_ids()
     shots: list[ResolvedShot] = []
     problems: dict[str, StudioError] = {}
+    seen = store.snapshot([shot_id for shot_id in only or known if shot_id in known])
     for shot_id in only or known:
         if shot_id not in known:
             load_shot(store, shot_id)  # says which ones there are
         try:
-            shots.append(current_shot(store, shot_id))
+            shots.append(current_shot(seen, shot_id))
         except StudioError as error:
             problems[shot_id] = error
             with suppress(StudioError):
-                shots.append(load_shot(store, shot_id))
+                shots.append(load_shot(seen, shot_id))
     return shots, problems
 
 
@@ -188,11 +190,13 @@ def failed_shots(
     """
     shots: list[ResolvedShot] = []
     problems: dict[str, StudioError] = {}
-    for shot_id in only or store.shots.shot_ids():
+    wanted = list(only or store.shots.shot_ids())
+    seen = store.snapshot(wanted)
+    for shot_id in wanted:
         try:
             # A list that was mended since has other keys: what failed stands under those of the last run.
-            if any(item.failure for item in plan_shot(store, load_shot(store, shot_id)).stages):
-                shots.append(current_shot(store, shot_id))
+            if any(item.failure for item in plan_shot(seen, load_shot(seen, shot_id)).stages):
+                shots.append(current_shot(seen, shot_id))
         except StudioError as error:
             if only and store.shots.latest_shot_record(shot_id) is None:
                 raise

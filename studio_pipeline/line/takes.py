@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from studio_pipeline.line.make import folder_of
 from studio_pipeline.line.overrides import override, unpin
 from studio_pipeline.line.plan import ShotPlan, plan_shot
 from studio_pipeline.line.resolve import ResolvedShot
@@ -99,4 +98,4 @@ def select_best(store: Store, shot: ResolvedShot, *, note: str = "", by: str = "
 def _folder(store: Store, plan: ShotPlan, name: str) -> Path:
     artifact = next(item.artifact for item in plan.stages if item.stage == name)
     assert artifact is not None
-    return folder_of(store, artifact)
+    return store.checkout(artifact)

@@ -49,7 +49,7 @@ def explain(store: Store, shot: ResolvedShot, name: str) -> Explanation:
     stage_named(name)
     plan = plan_shot(store, shot, only={name} | upstream(name))
     shot, mine = plan.shot, plan.stages[-1]
-    versions = store.shots.history(shot.id, name)
+    versions = store.snapshot([shot.id]).shots.history(shot.id, name)
     if mine.state != "cached":
         now = code_parts(shot, name) if mine.ingredients else {}
         edited = _edited(_parts(store, versions[-1]), now) if versions and "code:" in mine.reason else ()

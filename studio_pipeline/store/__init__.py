@@ -12,13 +12,13 @@ How a step uses it::
     key = key_of(ingredients)
 
     artifact = store.find(key)                       # plan: sizes and etags only
-    artifact = store.find(key, thorough=True)        # run: every byte hashed; damaged ones count as absent
+    artifact = store.find(key, thorough=True)        # run: every byte hashed where etags prove nothing; damaged: None
     if artifact is None:
         lease = store.leases.acquire(key, who=run_id)
         if isinstance(lease, Busy):                  # somebody else makes it: come back later
             raise Retry(lease.seconds_left)
         with lease:
-            folder = store.checkout(character)       # verified, read only; raises Corrupt
+            folder = store.checkout(character)       # verified, read only, local; raises Corrupt
             result = run(inputs={"character": folder}, out=work)
             fields = {
                 "stage": "rig", "ingredients": ingredients, "inputs": [asdict(character.as_input("character"))],
@@ -48,6 +48,7 @@ from pathlib import Path
 
 from studio_pipeline.schema.errors import StorageError
 from studio_pipeline.store.artifacts import LeaseLost, Problem, Store
+from studio_pipeline.store.cache import DEFAULT_BYTES, PayloadCache
 from studio_pipeline.store.codehash import code_digest, code_units
 from studio_pipeline.store.disk import DiskPrimitive
 from studio_pipeline.store.keys import (
@@ -66,8 +67,9 @@ from studio_pipeline.store.keys import (
 from studio_pipeline.store.leases import Busy, Lease
 from studio_pipeline.store.maintenance import GcReport, VerifyReport, gc, verify_all
 from studio_pipeline.store.manifest import Artifact, Corrupt, FileEntry, InputRef
-from studio_pipeline.store.primitive import probe
+from studio_pipeline.store.primitive import probe, refusal
 from studio_pipeline.store.published import Failure, Published, ShotRecord
+from studio_pipeline.store.records import RecordCache
 
 __all__ = [
     "Artifact",
@@ -80,6 +82,7 @@ __all__ = [
     "InputRef",
     "Lease",
     "LeaseLost",
+    "PayloadCache",
     "Problem",
     "Published",
     "ShotRecord",
@@ -103,20 +106,42 @@ __all__ = [
 ]
 
 
-def open_store(place: str | Path, *, reading: bool = False) -> Store:
-    """The store at a folder, made when it isn't there; a place that ignores conditional writes is refused.
+def open_store(
+    place: str | Path, *, reading: bool = False, cache: Path | None = None, cache_bytes: int = DEFAULT_BYTES
+) -> Store:
+    """The store at a place, made when it isn't there; one that ignores conditional writes is refused.
 
     Args:
-        place: The folder.
+        place: A folder, or ``s3://bucket/prefix`` (endpoint and credentials from the environment, ``AWS_*``).
         reading: Whoever only looks writes nothing, not even the probe.
+        cache: Folder of the read cache; needed for payloads that aren't local, not used on a disk.
+        cache_bytes: How large it may get.
 
     Raises:
         StorageError: It cannot be written, or it doesn't keep the promises of `primitive.Primitive`.
     """
     text = str(place)
+    if text.startswith("s3:"):
+        return _open_s3(text, reading=reading, cache=cache, cache_bytes=cache_bytes)
     if "://" in text and not text.startswith("file://"):
-        raise StorageError("only a folder can be a store so far", where=text, do="give a path")
+        # What was given isn't repeated: people paste keys into URLs.
+        raise StorageError("a store is a folder or a place on S3", do="give a path, or s3://bucket/prefix")
     primitive = DiskPrimitive(Path(text.removeprefix("file://")))
     if not reading:
         probe(primitive)
     return Store(primitive)
+
+
+def _open_s3(url: str, *, reading: bool, cache: Path | None, cache_bytes: int) -> Store:
+    from studio_pipeline.store.s3 import S3Primitive
+
+    primitive = S3Primitive(url)
+    if not reading:
+        probe(primitive)
+        if problem := primitive.broken_promise():
+            raise refusal(problem, primitive.url)
+    if cache is None:
+        return Store(primitive)
+    payloads = PayloadCache(cache, limit=cache_bytes)
+    records = RecordCache(cache / "records.sqlite", store=primitive.url, limit=max(cache_bytes // 10, 1 << 20))
+    return Store(primitive, cache=payloads, records=records)

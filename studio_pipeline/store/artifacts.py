@@ -12,18 +12,18 @@ folders of their own and race for the manifest's name only: the first wins, whoe
 
 from __future__ import annotations
 
-import hashlib
-import shutil
 import stat
-import tempfile
 import uuid
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from studio_pipeline.schema.errors import StorageError
+from studio_pipeline.store.cache import PayloadCache
+from studio_pipeline.store.fetching import digest_object, fetch
+from studio_pipeline.store.keys import content_hash
 from studio_pipeline.store.leases import Lease, Leases
 from studio_pipeline.store.manifest import (
     Artifact,
@@ -35,12 +35,14 @@ from studio_pipeline.store.manifest import (
     encode_record,
     manifest_record,
 )
+from studio_pipeline.store.parallel import each
 from studio_pipeline.store.primitive import Entry, Exists, Missing, Primitive, check_name
 from studio_pipeline.store.published import ShotBook
+from studio_pipeline.store.records import RecordCache
+from studio_pipeline.store.snapshot import Snapshot
 
 __all__ = ["LeaseLost", "Problem", "Store", "key_prefix"]
 
-CHUNK = 1 << 20
 MANIFEST, QUARANTINED = "manifest.json", "quarantined"
 
 
@@ -72,24 +74,44 @@ def generation_prefix(key: str, generation: int) -> str:
 class Store:
     """Artifacts, the leases that save double work, and the shots' books; all on one `Primitive`."""
 
-    def __init__(self, primitive: Primitive, *, cache: Path | None = None) -> None:
+    def __init__(
+        self, primitive: Primitive, *, cache: PayloadCache | None = None, records: RecordCache | None = None
+    ) -> None:
         self.primitive = primitive
         self.leases = Leases(primitive)
         self.shots = ShotBook(primitive)
-        self._cache = cache  # where payloads are fetched to when the primitive isn't local
+        self.cache = cache  # where payloads are fetched to when the primitive isn't local
+        self._records = records  # what was read of the primitive when it isn't local
 
     @property
     def url(self) -> str:
         """Where the store is, for people."""
         return self.primitive.url
 
+    def snapshot(self, shot_ids: Iterable[str]) -> Store:
+        """This store as it is now, for planning these shots: read in few requests, never written to.
+
+        On a disk, where looking costs nothing, that is the store itself.
+        """
+        if self.primitive.folder("") is not None or isinstance(self.primitive, Snapshot):
+            return self
+        seen = Snapshot(self.primitive, self._records)
+        seen.preload(list(shot_ids))
+        return Store(seen, cache=self.cache, records=self._records)
+
+    @contextmanager
+    def using(self) -> Iterator[None]:
+        """Until the block ends, what this thread checks out inside it stays; without one, until the process ends."""
+        with self.cache.using() if self.cache is not None else nullcontext():
+            yield
+
     def find(self, key: str, *, thorough: bool = False) -> Artifact | None:
         """The current generation of a key, or None when there is none or it is damaged (`damage` says how).
 
         Args:
             key: The key.
-            thorough: Hash every byte (`run`); otherwise sizes and etags decide, and only files whose etag changed
-                are hashed (`plan`).
+            thorough: Hash every byte (`run`) where etags don't prove that nothing was written since the commit;
+                otherwise sizes and etags decide, and only files whose etag changed are hashed (`plan`).
         """
         entries = self._entries(key)
         generation = self._current(key, entries)
@@ -113,9 +135,12 @@ class Store:
         """
         name = generation_prefix(key, generation) + MANIFEST
         try:
-            return artifact_of(decode_record(self.primitive.read(name).data, name), name)
+            artifact = artifact_of(decode_record(self.primitive.read(name).data, name), name)
         except Missing:
             raise StorageError("this version is no longer in the store", where=name) from None
+        if (artifact.key, artifact.generation) != (key, generation):
+            raise Corrupt("the manifest belongs to another artifact", where=name, do="make it again")
+        return artifact
 
     def generations(self, key: str) -> list[int]:
         """Numbers of all generations with a manifest, quarantined ones too."""
@@ -127,7 +152,8 @@ class Store:
 
     def verify(self, artifact: Artifact) -> list[Problem]:
         """Hash every byte of a generation, its manifest included, and list what is wrong."""
-        return self._examine(artifact.key, artifact.generation, self._entries(artifact.key), thorough=True)[1]
+        entries = self._entries(artifact.key)
+        return self._examine(artifact.key, artifact.generation, entries, thorough=True, every_byte=True)[1]
 
     def checkout(self, artifact: Artifact) -> Path:
         """A local folder with the payload, every byte of it hashed. To be read only, never written.
@@ -136,10 +162,39 @@ class Store:
             Corrupt: It differs from what was committed; quarantine the generation and make it again.
         """
         if (folder := self.primitive.folder(artifact.payload)) is None:
-            return self._fetch(artifact)
+            return self._fetched(artifact, artifact.content_hash, artifact.files)
         if problems := self.verify(artifact):
             raise self._corrupt(artifact, problems)
         return folder
+
+    def local_file(self, artifact: Artifact, name: str) -> Path | None:
+        """One file of the payload on this machine, such as a preview; None when the payload has none of that name.
+
+        Raises:
+            Corrupt: It had to be fetched and differs from what was committed.
+        """
+        file = next((file for file in artifact.files if file.name == name), None)
+        if file is None:
+            return None
+        if (folder := self.primitive.folder(artifact.payload)) is None:
+            folder = self._fetched(artifact, content_hash({name: file.sha256}), [file])
+        return folder / name
+
+    def pinned_file(self, name: str, sound: Callable[[Path], bool]) -> Path | None:
+        """A pinned file with all that lies beside it, on this machine; None when it is gone or isn't ``sound``."""
+        if (path := self.primitive.folder(name)) is not None:
+            return path if sound(path) else None
+        prefix = "/".join(name.split("/")[:2]) + "/"
+        entries = list(self.primitive.list(prefix))
+        files = [FileEntry(entry.name.removeprefix(prefix), entry.size, "", entry.etag) for entry in entries]
+        content = content_hash({file.name: file.etag for file in files})
+        for again in (True, False):
+            folder = self._cached(content, files, lambda file, target: fetch(self.primitive, prefix, file, target))
+            if sound(folder / name.removeprefix(prefix)):
+                return folder / name.removeprefix(prefix)
+            if again and self.cache is not None:
+                self.cache.drop(content)  # only sizes told that the local copy was good
+        return None
 
     def quarantine(self, key: str, generation: int, reason: Iterable[Problem] | str) -> None:
         """Take a generation out of use for good; nothing is deleted. Doing it twice is fine."""
@@ -185,11 +240,13 @@ class Store:
         payload = f"{base}{uuid.uuid4().hex[:12]}/"
         done = False
         try:
-            stored = []
-            for name, path in files.items():
-                written = self.primitive.create(payload + name, path)
-                stored.append(FileEntry(name, written.size, written.sha256, written.etag))
-            record = manifest_record(key, generation, payload, tuple(stored), fields, self.primitive.now())
+
+            def store(name: str) -> FileEntry:
+                written = self.primitive.create(payload + name, files[name])
+                return FileEntry(name, written.size, written.sha256, written.etag)
+
+            stored = tuple(each(store, files, width=self.primitive.parallel))
+            record = manifest_record(key, generation, payload, stored, fields, self.primitive.now())
             if lease is not None and lease.lost():
                 return None
             self.primitive.create(base + MANIFEST, encode_record(record))
@@ -211,9 +268,11 @@ class Store:
             return True
 
     def _discard(self, payload: str, files: Iterable[str]) -> None:
-        for name in files:
+        def delete(name: str) -> None:
             with suppress(StorageError):
                 self.primitive.delete(payload + name)
+
+        each(delete, files, width=self.primitive.parallel)
 
     def _standing(self, key: str) -> tuple[int, Artifact | None]:
         """The number that a commit has to write, or the good generation that stands there already."""
@@ -245,7 +304,7 @@ class Store:
         return next((n for n in self._numbered(key, entries, MANIFEST) if n not in quarantined), None)
 
     def _examine(
-        self, key: str, generation: int, entries: Mapping[str, Entry], *, thorough: bool
+        self, key: str, generation: int, entries: Mapping[str, Entry], *, thorough: bool, every_byte: bool = False
     ) -> tuple[Artifact | None, list[Problem]]:
         name = generation_prefix(key, generation) + MANIFEST
         try:
@@ -256,14 +315,18 @@ class Store:
             return None, [Problem(name, error.what)]
         if (artifact.key, artifact.generation) != (key, generation):
             return None, [Problem(name, "the manifest belongs to another artifact")]
-        problems = [p for file in artifact.files if (p := self._check(artifact, file, entries, thorough)) is not None]
+        doubt = every_byte or (thorough and not self.primitive.trusted_etags)
+        found = each(
+            lambda file: self._check(artifact, file, entries, doubt),
+            artifact.files,
+            width=self.primitive.parallel if doubt else 1,
+        )
+        problems = [problem for problem in found if problem is not None]
         known = {artifact.payload + file.name for file in artifact.files}
         strangers = [n for n in entries if n.startswith(artifact.payload) and n not in known]
         return artifact, problems + [Problem(n, "is not part of what was committed") for n in strangers]
 
-    def _check(
-        self, artifact: Artifact, file: FileEntry, entries: Mapping[str, Entry], thorough: bool
-    ) -> Problem | None:
+    def _check(self, artifact: Artifact, file: FileEntry, entries: Mapping[str, Entry], doubt: bool) -> Problem | None:
         name = artifact.payload + file.name
         entry = entries.get(name)
         if entry is None:
@@ -271,47 +334,25 @@ class Store:
         if entry.size != file.size:
             return Problem(name, f"has {entry.size} bytes, {file.size} were committed")
         # A changed time alone (a restored backup) is no damage: the bytes decide.
-        if (thorough or entry.etag != file.etag) and self._digest(name) != file.sha256:
-            return Problem(name, "its bytes have changed since the commit")
-        return None
+        if not doubt and entry.etag == file.etag:
+            return None
+        digest = digest_object(self.primitive, name)
+        what = digest if digest.startswith("unreadable") else "its bytes have changed since the commit"
+        return None if digest == file.sha256 else Problem(name, what)
 
-    def _digest(self, name: str) -> str:
-        digest = hashlib.sha256()
-        try:
-            with self.primitive.open(name) as stream:
-                while chunk := stream.read(CHUNK):
-                    digest.update(chunk)
-        except Missing:
-            return "missing"
-        except OSError as error:
-            return f"unreadable: {error}"
-        return digest.hexdigest()
+    def _fetched(self, artifact: Artifact, content: str, files: Sequence[FileEntry]) -> Path:
+        """The folder of the read cache that holds these files of an artifact."""
 
-    def _fetch(self, artifact: Artifact) -> Path:
-        """Copy the payload here from a store that isn't local, hashing what arrives."""
-        folder = Path(tempfile.mkdtemp(prefix="payload-", dir=self._cache))
-        try:
-            for file in artifact.files:
-                if (
-                    problem := self._fetch_file(artifact.payload + file.name, folder / file.name, file.sha256)
-                ) is not None:
-                    raise self._corrupt(artifact, [problem])
-        except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
-        return folder
+        def bring(file: FileEntry, target: Path) -> None:
+            if problem := fetch(self.primitive, artifact.payload, file, target):
+                raise self._corrupt(artifact, [Problem(artifact.payload + file.name, problem)])
 
-    def _fetch_file(self, name: str, target: Path, sha256: str) -> Problem | None:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        digest = hashlib.sha256()
-        try:
-            with self.primitive.open(name) as source, target.open("wb") as sink:
-                while chunk := source.read(CHUNK):
-                    digest.update(chunk)
-                    sink.write(chunk)
-        except Missing:
-            return Problem(name, "is missing")
-        return None if digest.hexdigest() == sha256 else Problem(name, "its bytes have changed since the commit")
+        return self._cached(content, files, bring)
+
+    def _cached(self, content: str, files: Sequence[FileEntry], bring: Callable[[FileEntry, Path], object]) -> Path:
+        if self.cache is None:
+            raise StorageError("this store isn't local and has no read cache", where=self.url)
+        return self.cache.checkout(content, files, bring, width=self.primitive.parallel)
 
     @staticmethod
     def _corrupt(artifact: Artifact, problems: list[Problem]) -> Corrupt:

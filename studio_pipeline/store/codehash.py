@@ -58,11 +58,14 @@ class CodeIndex:
         self._sources = {name: source for package in packages for name, source in load_sources(package).items()}
         self._modules: dict[str, CodeModule] = {}
         self._nodes: dict[Unit, tuple[str, frozenset[Unit]]] = {}
+        self._digests: dict[str, str] = {}
 
     def digest(self, target: str) -> str:
         """See `code_digest`."""
-        listing = "\n".join(f"{name} {digest}" for name, digest in sorted(self.units(target).items()))
-        return hashlib.sha256(f"{target}\n{listing}".encode()).hexdigest()
+        if target not in self._digests:
+            listing = "\n".join(f"{name} {digest}" for name, digest in sorted(self.units(target).items()))
+            self._digests[target] = hashlib.sha256(f"{target}\n{listing}".encode()).hexdigest()
+        return self._digests[target]
 
     def units(self, target: str) -> dict[str, str]:
         """See `code_units`."""

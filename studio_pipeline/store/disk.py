@@ -69,6 +69,9 @@ class DiskPrimitive:
     is synced.
     """
 
+    parallel = 1
+    trusted_etags = False
+
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
         with _told(self.root):

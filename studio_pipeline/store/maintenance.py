@@ -12,7 +12,7 @@ from studio_pipeline.store.leases import Lease
 from studio_pipeline.store.manifest import Corrupt, decode_record
 from studio_pipeline.store.primitive import Entry, Missing
 
-__all__ = ["Collected", "GcReport", "VerifyReport", "gc", "verify_all"]
+__all__ = ["Collected", "GcReport", "VerifyReport", "gc", "repair", "verify_all"]
 
 DAY = 86400.0
 Generation = tuple[str, int]  # key and number
@@ -54,6 +54,18 @@ class GcReport:
     size: int = 0  # [bytes]
     kept: int = 0  # generations that stay
     busy: int = 0  # generations that stay because their key is being made right now
+
+
+def repair(store: Store, report: VerifyReport) -> int:
+    """Take what `verify_all` found damaged or unreadable out of use, so that the next run makes it again.
+
+    Returns:
+        How many generations. Nothing is deleted.
+    """
+    for key, number in report.damaged:
+        what = [str(problem) for problem in report.problems if generation_prefix(key, number) in problem.where]
+        store.quarantine(key, number, "; ".join(what) or "found damaged by verify")
+    return len(report.damaged)
 
 
 def verify_all(store: Store, *, progress: Callable[[int, int], None] | None = None) -> VerifyReport:
@@ -157,10 +169,11 @@ def _tree(store: Store) -> _Tree:
 
 
 def _payload(store: Store, key: str, number: int) -> str | None:
-    """The payload's prefix; "" when the manifest is damaged (all may belong to it), None when there is none."""
+    """The payload's prefix; "" when the manifest is damaged or another's (all may belong to it), None without one."""
     name = generation_prefix(key, number) + "manifest.json"
     try:
-        return decode_record(store.primitive.read(name).data, name)["payload"]
+        payload = decode_record(store.primitive.read(name).data, name)["payload"]
+        return payload if payload.startswith(generation_prefix(key, number)) else ""
     except Missing:
         return None
     except Corrupt:

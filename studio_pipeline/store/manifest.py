@@ -18,6 +18,11 @@ __all__ = ["Artifact", "Corrupt", "FileEntry", "InputRef", "decode_record", "enc
 FORMAT = 1
 RESERVED = frozenset({"format", "key", "generation", "payload", "files", "content_hash", "committed_at", "digest"})
 
+MAX_KNOWN = 200_000
+
+# SHA-256 of records that were checked: a plan of many shots reads the same manifests again and again.
+_sound: set[bytes] = set()
+
 _key = re.compile(r"[0-9a-f]{64}")
 
 
@@ -118,16 +123,27 @@ def encode_record(record: Mapping[str, Any]) -> bytes:
     return json.dumps({**body, "digest": digest}, sort_keys=True, indent=1, ensure_ascii=False).encode() + b"\n"
 
 
+def known_sound(sha256: bytes) -> None:
+    """Bytes with this SHA-256 are a record that `decode_record` has found whole: it need not be encoded again."""
+    if len(_sound) >= MAX_KNOWN:
+        _sound.clear()
+    _sound.add(sha256)
+
+
 def decode_record(data: bytes, where: str) -> dict[str, Any]:
     """The record back.
 
     Raises:
         Corrupt: A byte differs from what was written.
     """
+    seen = hashlib.sha256(data).digest()
     try:
         record = json.loads(data)
         digest = record.pop("digest")
+        if seen in _sound:
+            return record
         if encode_record(record) == data and digest == hashlib.sha256(canonical_json(record)).hexdigest():
+            known_sound(seen)
             return record
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
         pass

@@ -16,7 +16,19 @@ from typing import BinaryIO, Protocol
 
 from studio_pipeline.schema.errors import StorageError
 
-__all__ = ["Changed", "Content", "Entry", "Exists", "Missing", "Primitive", "Written", "check_name", "probe"]
+__all__ = [
+    "Changed",
+    "Content",
+    "Entry",
+    "Exists",
+    "Missing",
+    "Primitive",
+    "Unreadable",
+    "Written",
+    "check_name",
+    "probe",
+    "refusal",
+]
 
 MAX_NAME_BYTES = 900  # S3 allows 1024 for a whole key; the rest is left for the store's own folders
 MAX_PART_BYTES = 200  # file systems allow 255
@@ -30,6 +42,10 @@ class Exists(Exception):
 
 class Missing(Exception):
     """There is no object of that name."""
+
+
+class Unreadable(StorageError):
+    """The place answers, but not with this object's bytes: they may be lost, or their disk is away for a while."""
 
 
 class Changed(Exception):
@@ -70,6 +86,19 @@ class Primitive(Protocol):
     """
 
     @property
+    def parallel(self) -> int:
+        """How many calls at a time pay; 1 where the place answers at once."""
+        ...
+
+    @property
+    def trusted_etags(self) -> bool:
+        """Whether the place computes an etag from the bytes that arrive, so that no write leaves it as it was.
+
+        A file's modification time can be set back, hence on disk only the bytes themselves prove anything.
+        """
+        ...
+
+    @property
     def url(self) -> str:
         """Where it is, for people."""
         ...
@@ -79,7 +108,11 @@ class Primitive(Protocol):
         ...
 
     def replace_if(self, name: str, data: bytes, etag: str) -> Written:
-        """Replace the object that has this etag; raises `Changed`. The new etag differs from the old one."""
+        """Replace the object that has this etag; raises `Changed`. The new etag differs from the old one.
+
+        The bytes have to be new to this name (a nonce in them does): where an etag is a digest of the bytes, old ones
+        would bring the old etag back.
+        """
         ...
 
     def read(self, name: str) -> Content:
@@ -90,7 +123,7 @@ class Primitive(Protocol):
         """A stream of an object's bytes, to be closed by the caller; raises `Missing`.
 
         An ``OSError`` while reading means that the bytes are lost (the artifact is made again); trouble that may pass,
-        such as a broken connection, has to be a `StorageError`.
+        such as a broken connection, has to be a `StorageError`; `Unreadable` when nobody can tell.
         """
         ...
 
@@ -152,11 +185,16 @@ def probe(primitive: Primitive) -> None:
     if not problem and primitive.stat(name) is not None:
         problem = "still shows an object after it was deleted"
     if problem:
-        raise StorageError(
-            f"this store {problem}: artifacts would get lost",
-            where=primitive.url,
-            do="use a place with conditional writes (a local disk, NFS 4, or an S3 service that honours If-None-Match)",
-        )
+        raise refusal(problem, primitive.url)
+
+
+def refusal(problem: str, url: str) -> StorageError:
+    """Why a place can't be a store."""
+    return StorageError(
+        f"this store {problem}: artifacts would get lost",
+        where=url,
+        do="use a place with conditional writes (a local disk, NFS 4, or an S3 service that honours If-None-Match)",
+    )
 
 
 def _broken_promise(primitive: Primitive, name: str, first: Written) -> str:

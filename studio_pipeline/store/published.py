@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -123,8 +123,9 @@ class ShotBook:
 
     def published(self, shot_id: str, stage: str) -> Published | None:
         """The shot's latest version of a stage."""
-        history = self.history(shot_id, stage)
-        return history[-1] if history else None
+        names = sorted(self._names(_folder(shot_id, "published", stage)), key=_version_of)
+        record = self._last(names)
+        return Published(**record) if record else None
 
     def history(self, shot_id: str, stage: str, *, revisions: bool = False) -> list[Published]:
         """All versions, oldest first: of each its last revision, or every one. Damaged records are left out."""
@@ -150,8 +151,8 @@ class ShotBook:
 
     def latest_shot_record(self, shot_id: str) -> ShotRecord | None:
         """The shot as it was last saved."""
-        records = [ShotRecord(**record) for record in self._records(_folder(shot_id, "record"))]
-        return max(records, key=lambda record: record.version, default=None)
+        record = self._last(self._names(_folder(shot_id, "record")))
+        return ShotRecord(**record) if record else None
 
     def record_failure(
         self, shot_id: str, stage: str, key: str, error: str, *, details: Mapping[str, Any] | None = None
@@ -174,10 +175,10 @@ class ShotBook:
 
     def last_failure(self, shot_id: str, stage: str, *, key: str | None = None) -> Failure | None:
         """The failure that still stands: no version was published since, and, if given, it was of this key."""
-        failures = [_failure(record) for record in self._records(_folder(shot_id, "failures", stage))]
-        if not failures:
+        record = self._last(self._names(_folder(shot_id, "failures", stage)))
+        if record is None:
             return None
-        last, latest = failures[-1], self.published(shot_id, stage)
+        last, latest = _failure(record), self.published(shot_id, stage)
         cleared = latest is not None and (latest.version, latest.revision) > last.after
         return None if cleared or (key is not None and key != last.key) else last
 
@@ -197,6 +198,10 @@ class ShotBook:
 
     def _names(self, prefix: str) -> list[str]:
         return [entry.name for entry in self._primitive.list(prefix)]
+
+    def _last(self, names: Sequence[str]) -> dict[str, Any] | None:
+        """The last record that isn't damaged; the others aren't read."""
+        return next((record for name in reversed(names) if (record := self._read(name)) is not None), None)
 
     def _records(self, prefix: str) -> list[dict[str, Any]]:
         return [record for name in self._names(prefix) if (record := self._read(name)) is not None]

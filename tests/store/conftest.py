@@ -12,15 +12,21 @@ from pathlib import Path
 from typing import BinaryIO
 
 import pytest
+from support.s3server import s3, s3_server
 
-from studio_pipeline.store import Store, open_store
+from studio_pipeline.store import PayloadCache, Store, open_store
 from studio_pipeline.store.primitive import Changed, Content, Entry, Exists, Missing, Written, check_name
+from studio_pipeline.store.s3 import S3Primitive
+
+__all__ = ["s3", "s3_server"]
 
 
 class MemoryPrimitive:
     """An object service as S3 is one: no folders, no paths, etags that mean nothing."""
 
     url = "memory://"
+    parallel = 4
+    trusted_etags = False
 
     def __init__(self) -> None:
         self.objects: dict[str, tuple[bytes, str, float]] = {}
@@ -82,13 +88,20 @@ def disk_store(tmp_path: Path) -> Store:
     return open_store(tmp_path / "store")
 
 
-@pytest.fixture(params=["disk", "memory"])
+@pytest.fixture(params=["disk", "memory", "s3"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    """The same store on both primitives: whatever holds above the primitive must hold on each."""
+    """The same store on every primitive: whatever holds above the primitive must hold on each."""
     if request.param == "disk":
         return open_store(tmp_path / "store")
-    (tmp_path / "cache").mkdir()
-    return Store(MemoryPrimitive(), cache=tmp_path / "cache")
+    if request.param == "s3":
+        return open_store(request.getfixturevalue("s3").place(), reading=True, cache=tmp_path / "cache")
+    return Store(MemoryPrimitive(), cache=PayloadCache(tmp_path / "cache"))
+
+
+@pytest.fixture
+def clock_step(store: Store) -> float:
+    """How coarse the store's clock is [s]: S3 tells whole seconds."""
+    return 1.0 if isinstance(store.primitive, S3Primitive) else 0.0
 
 
 @pytest.fixture

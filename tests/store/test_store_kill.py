@@ -1,8 +1,8 @@
 """Kill the writing process, again and again: no good version is lost, nothing half-written is ever read.
 
-A worker commits an artifact of 64 MiB in 24 files and publishes it; it dies by SIGKILL at a seeded random moment, most
-often between the commit's first and last write. After each death the earlier versions must verify, the interrupted key
-must be absent or whole, and the next run must simply work - without waiting for the dead worker's lease.
+A worker commits an artifact of 24 files (64 MiB, on S3 24) and publishes it; it dies by SIGKILL at a seeded random
+moment, most often between the commit's first and last write. After each death the earlier versions must verify, the
+interrupted key must be absent or whole, and the next run must simply work, not waiting for the dead worker's lease.
 """
 
 from __future__ import annotations
@@ -17,23 +17,25 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.s3server import S3Server
 
 from studio_pipeline.store import Store, digest_folder, gc, open_store, verify_all
 
 WORKER = Path(__file__).with_name("commit_worker.py")
 FILES, BYTES = 24, 64 << 20
+S3_BYTES = 24 << 20  # a file in parts among them
 SHOT = "kill_010_0010"
 # Of 20 kills: 1 before the first write, 17 between the first and the last, 1 during the last, 1 after it.
 AIMS = ["before"] + ["between"] * 17 + ["last"] + ["after"]
 
 
-def big_payload(folder: Path, rng: np.random.Generator) -> Path:
-    """Files of uneven sizes, at least `BYTES` together."""
-    shares = rng.dirichlet(np.full(FILES, 2.0))
+def big_payload(folder: Path, rng: np.random.Generator, size: int) -> Path:
+    """Files of uneven sizes, at least ``size`` bytes together."""
+    shares = rng.dirichlet([24.0] + [2.0] * (FILES - 1))  # the first is large enough to go in parts on S3
     for index, share in enumerate(shares):
         path = folder / ("frames" if index % 3 else "arrays") / f"{index:04d}.bin"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(rng.bytes(int(share * BYTES) + 1))
+        path.write_bytes(rng.bytes(int(share * size) + 1))
     return folder
 
 
@@ -76,11 +78,13 @@ def phase(lines: list[list[str]]) -> str:
     return "after the last write" if "end" in manifest else "during the last write"
 
 
-def drill(tmp_path: Path, key, kills: int, seed: int) -> collections.Counter[str]:
+def drill(
+    tmp_path: Path, key, kills: int, seed: int, *, place: str = "", size: int = BYTES
+) -> collections.Counter[str]:
     rng = random.Random(seed)
-    folder = big_payload(tmp_path / "payload", np.random.default_rng(seed))
+    folder = big_payload(tmp_path / "payload", np.random.default_rng(seed), size)
     expected = digest_folder(folder)
-    store = open_store(tmp_path / "store")
+    store = open_store(place or tmp_path / "store", cache=tmp_path / "cache")
     other = tmp_path / "other"
     other.mkdir()
     (other / "a.bin").write_bytes(b"an older version")
@@ -98,7 +102,7 @@ def drill(tmp_path: Path, key, kills: int, seed: int) -> collections.Counter[str
         phases[run_and_kill(store, target, folder, aim, rng, pace)] += 1
 
         found = store.find(target, thorough=True)
-        assert found is None or found.content_hash == expected
+        assert found is None or (found.content_hash == expected and store.verify(found) == [])
         assert store.damage(target) == []
         published = store.shots.published(SHOT, "test")
         assert published is not None and store.verify(store.get(published.key, published.generation)) == []
@@ -128,21 +132,39 @@ def age_and_forget(store: Store, keep: list[tuple[str, int]]) -> None:
     gc(store, older_than_days=-1.0, dry_run=False)
 
 
-def tell(phases: collections.Counter[str], capsys: pytest.CaptureFixture[str]) -> None:
+def tell(phases: collections.Counter[str], capsys: pytest.CaptureFixture[str], *, size: int, where: str) -> None:
     with capsys.disabled():
-        print(f"\nsoak: {sum(phases.values())} kills of a commit of {BYTES >> 20} MiB in {FILES} files: {dict(phases)}")
+        print(
+            f"\nsoak: {sum(phases.values())} kills on {where} of a commit of {size >> 20} MiB in {FILES} files: "
+            f"{dict(phases)}"
+        )
 
 
 @pytest.mark.slow
 def test_twelve_kills_lose_nothing(tmp_path: Path, key, capsys: pytest.CaptureFixture[str]):
     phases = drill(tmp_path, key, kills=12, seed=12)
-    tell(phases, capsys)
+    tell(phases, capsys, size=BYTES, where="disk")
     assert phases["between the first and the last write"] >= 8
 
 
+@pytest.mark.slow
+def test_six_kills_on_s3_lose_nothing(tmp_path: Path, key, capsys: pytest.CaptureFixture[str], s3: S3Server):
+    phases = drill(tmp_path, key, kills=6, seed=6, place=s3.place(), size=S3_BYTES)
+    tell(phases, capsys, size=S3_BYTES, where="S3")
+    assert phases["between the first and the last write"] >= 3
+
+
 @pytest.mark.soak
-@pytest.mark.timeout(3600)
-def test_a_hundred_kills_lose_nothing(tmp_path: Path, key, capsys: pytest.CaptureFixture[str]):
-    phases = drill(tmp_path, key, kills=100, seed=100)
-    tell(phases, capsys)
-    assert phases["between the first and the last write"] >= 70
+@pytest.mark.timeout(7200)
+def test_two_hundred_kills_lose_nothing(tmp_path: Path, key, capsys: pytest.CaptureFixture[str]):
+    phases = drill(tmp_path, key, kills=200, seed=100)
+    tell(phases, capsys, size=BYTES, where="disk")
+    assert phases["between the first and the last write"] >= 140
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(10800)
+def test_two_hundred_kills_on_s3_lose_nothing(tmp_path: Path, key, capsys: pytest.CaptureFixture[str], s3: S3Server):
+    phases = drill(tmp_path, key, kills=200, seed=200, place=s3.place(), size=S3_BYTES)
+    tell(phases, capsys, size=S3_BYTES, where="S3")
+    assert phases["between the first and the last write"] >= 140

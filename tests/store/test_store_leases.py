@@ -27,18 +27,18 @@ def test_one_holds_the_others_are_told_who_and_until_when(store: Store, key):
     again.release()
 
 
-def test_a_lease_is_renewed_while_it_is_held(store: Store, key):
-    with store.leases.acquire(key(1), ttl=1.0) as lease:
-        time.sleep(1.3)
+def test_a_lease_is_renewed_while_it_is_held(store: Store, key, clock_step: float):
+    with store.leases.acquire(key(1), ttl=1.0 + 3 * clock_step) as lease:
+        time.sleep(1.3 + 3 * clock_step)
         assert isinstance(store.leases.acquire(key(1)), Busy) and not lease.lost()
 
 
-def test_an_expired_lease_is_taken_over_and_its_old_holder_knows(store: Store, key):
-    old = store.leases.acquire(key(1), ttl=0.8)
+def test_an_expired_lease_is_taken_over_and_its_old_holder_knows(store: Store, key, clock_step: float):
+    old = store.leases.acquire(key(1), ttl=0.8 + 4 * clock_step)
     old._stop.set()  # suspended: nothing renews it
     old._thread.join()
     assert isinstance(store.leases.acquire(key(1)), Busy)
-    time.sleep(0.9)
+    time.sleep(0.9 + 5 * clock_step)
     new = store.leases.acquire(key(1), ttl=30)
     assert isinstance(new, Lease) and old.lost() and not new.lost()
     old._stop.clear()

@@ -188,8 +188,8 @@ def test_the_probe_refuses_a_store_that_ignores_conditions(tmp_path: Path, kind,
 
 
 def test_a_url_is_refused_with_one_line():
-    with pytest.raises(StorageError, match="only a folder"):
-        open_store("s3://bucket/show")
+    with pytest.raises(StorageError, match="a store is a folder or"):
+        open_store("https://bucket/show")
 
 
 def test_a_full_disk_is_one_clear_line_and_leaves_nothing(disk: DiskPrimitive, monkeypatch: pytest.MonkeyPatch):
