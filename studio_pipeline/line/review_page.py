@@ -36,7 +36,8 @@ def review_page(store: Store, shot_id: str) -> str:
     published = store.shots.published(shot_id, _PAGE_STAGE)
     if published is None:
         raise InputError("has no review page yet", where=shot_id, do="studio run makes one")
-    page = (_payload(store, published) / _PAGE_NAME).read_text(encoding="utf-8")
+    with store.using():
+        page = (_payload(store, published) / _PAGE_NAME).read_text(encoding="utf-8")
     versions = store.shots.history(shot_id, REVIEWED_STAGE)
     said = ReviewBook(store.primitive).of_shot(shot_id)
     head, body, rest = page.partition("<body>")
