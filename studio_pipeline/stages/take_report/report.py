@@ -34,7 +34,7 @@ def run(context: StageContext) -> StageResult:
     directives = load_directives(context.inputs["directives"])
     character = Character.load(context.inputs["character"])
     canonical, taxonomy = CameraPath.load(context.inputs["canonical_view"]), load_taxonomy()
-    net = shipped_judge()
+    judge = shipped_judge()
     scores: list[TakeScore] = []
     shown = []
     for index, made in enumerate(takes):
@@ -42,7 +42,7 @@ def run(context: StageContext) -> StageResult:
         clip = Clip.load(source / made["folder"])
         camera = _camera(source / made["folder"], canonical)
         filters = take_filters(clip, camera, character, directives, settings)
-        heads = judge_clip(clip.frames, net, alpha=clip.alpha)
+        heads = judge_clip(clip.frames, judge, alpha=clip.alpha)
         caption = describe(clip.frames, clip.fps, alpha=clip.alpha, taxonomy=taxonomy)
         fields = compare(directives, caption.values, caption.abstained)
         scores.append(score_take(index, made, filters, heads, fields, caption.model_dump(mode="json"), settings))
