@@ -101,7 +101,9 @@ def test_run_plan_status_why_verify_gc_and_a_second_machine(toy, place, s3, stud
     code, printed, _ = studio("run", "shots.yaml", "--json")
     assert states(printed)["character"] == "cached" and states(printed)["takes"] == "made"
     assert "shot.brief" in studio("why", "toy_a_0010", "directives")[1]
-    assert [row["version"] for row in json.loads(studio("history", "toy_a_0010", "--json")[1])].count("v002") == 3
+    assert [row["version"] for row in json.loads(studio("history", "toy_a_0010", "--json")[1])["versions"]].count(
+        "v002"
+    ) == 3
 
 
 def test_damage_is_found_by_plan_and_made_again_alone(toy, place, s3, shots):
