@@ -103,6 +103,9 @@ class Stream(Generic[Drawn]):
             process.terminate()
         for process in self.processes:
             process.join(10.0)
+            if process.is_alive():  # on a busy machine, or where the signal was held up
+                process.kill()
+                process.join(10.0)
 
     def __enter__(self) -> Self:
         return self
