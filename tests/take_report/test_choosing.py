@@ -158,3 +158,14 @@ def test_bad_orders_are_refused_in_one_line(line, store, shots, studio) -> None:
     code, _, err = studio("select", shot.id, "3")
     assert code != 0 and "has no take 3, but only take 0" in err
     assert "nobody had chosen" in studio("select", shot.id, "--auto")[1]
+
+
+@pytest.mark.parametrize(
+    ("captioner", "networks"), [("auto", [True, False]), ("network", [True, True]), ("measured", [False, False])]
+)
+def test_the_network_reads_what_previz_drew(line, scene, store, shots, captioner: str, networks: list[bool]) -> None:
+    line.clips = [replace(scene.sliding(), source=source) for source in ("previz", "plate")]
+    (shot,) = shots(f"  stages: {{take_report: {{captioner: {captioner}}}}}\n")
+    report = json.loads((make_all(store, shot)["take_report"].folder / "report.json").read_text())
+    origins = [{value["origin"] for value in take["caption"]["values"]} for take in report["takes"]]
+    assert ["model" in found for found in origins] == networks

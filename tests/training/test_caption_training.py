@@ -13,9 +13,9 @@ from studio_pipeline.caption.looking import look
 from studio_pipeline.models.caption.fusion import calibrated
 from studio_pipeline.schema.taxonomy import load_taxonomy
 from studio_pipeline.training.caption.batches import batch_of, goals_of, mirrored_values
-from studio_pipeline.training.caption.calibrating import balanced_recall, calibrate
+from studio_pipeline.training.caption.calibrating import _NEVER, _limit, balanced_recall, calibrate
 from studio_pipeline.training.caption.cast import load_actor, painted
-from studio_pipeline.training.caption.drawing import draw_cases
+from studio_pipeline.training.caption.drawing import Case, draw_cases
 from studio_pipeline.training.caption.examples import Examples, example_of
 from studio_pipeline.training.caption.filming import film, what_previz_draws
 
@@ -52,6 +52,33 @@ def test_a_clip_is_filmed_with_its_truth():
     assert np.array_equal(film(case, taxonomy, drawable).clip.frames, filmed.clip.frames)
     example = example_of(filmed.clip, case.seed)
     assert example["measures"].shape == (len(MEASURES),) and example["signals"].shape[1] == len(SIGNALS)
+
+
+def test_what_no_picture_tells_is_no_truth():
+    taxonomy = load_taxonomy()
+    drawable = what_previz_draws(taxonomy)
+
+    def truth(**asked: str):
+        values = {"motion.performance": ("idle",)} | {name.replace("_", ".", 1): (v,) for name, v in asked.items()}
+        case = Case(actor="procedural:3", seed=4, size=(48, 48), frames=8, asked=values)
+        return film(case, taxonomy, drawable).truth
+
+    assert truth(camera_move="follow_pan")["camera.move"] is None  # it follows somebody who stays
+    goes = truth(camera_move="follow_pan", motion_path="travel_left")
+    assert goes["camera.move"] == ("follow_pan",) and goes["motion.path"] == ("travel_left",)
+    hidden = truth(camera_angle="subjective")
+    assert hidden["motion.performance"] is hidden["motion.path"] is hidden["camera.framing"] is None
+    assert hidden["camera.angle"] == ("subjective",) and hidden["camera.move"] == ("fix",)
+
+
+def test_a_value_is_said_from_where_recall_pays_and_never_where_it_errs():
+    right = np.array([True, True, False, True, False, False, False, False])
+    scores = np.array([0.9, 0.8, 0.7, 0.6, 0.5, 0.2, 0.2, 0.1])
+    said = [scores >= limit for limit in scores]
+    f2 = [5 * (s & right).sum() / (4 * right.sum() + s.sum()) for s in said]
+    limit, quality = _limit(scores, right)
+    assert quality == pytest.approx(max(f2)) and (scores >= limit).sum() == said[int(np.argmax(f2))].sum()
+    assert _limit(np.linspace(1.0, 0.1, 10), np.arange(10) == 9) == (_NEVER, 0.0)  # right in one of ten
 
 
 def test_evidence_of_a_mirrored_clip_is_mirrored_evidence():
