@@ -4,6 +4,7 @@ from typing import Any
 
 import dagster as dg
 
+from studio_pipeline.dag.kubernetes import pod_tags
 from studio_pipeline.line.graph import graph
 from studio_pipeline.line.make import Busy, Outcome, make_stage
 from studio_pipeline.line.shots import load_shot
@@ -101,8 +102,7 @@ def _build(stage: Stage) -> dg.AssetsDefinition:
         group_name=_group(stage.name),
         check_specs=[dg.AssetCheckSpec(name, asset=stage.name, blocking=True) for name in stage.checks],
         code_version=str(stage.version),
-        pool="gpu" if stage.uses_gpu else None,
-        kinds={"gpu"} if stage.uses_gpu else set(),
+        op_tags=pod_tags(stage.name),
     )
     def _asset(context: dg.AssetExecutionContext, studio: Studio) -> dg.MaterializeResult:
         outcome = _make(context, studio, stage.name)

@@ -19,5 +19,15 @@ def build_definitions() -> dg.Definitions:
         assets=build_assets(),
         jobs=[job],
         resources={"studio": Studio(), "io_manager": RefusingIOManager()},
-        executor=dg.in_process_executor,
+        executor=_executor(),
     )
+
+
+def _executor() -> dg.ExecutorDefinition:
+    import os
+
+    if os.environ.get("STUDIO_EXECUTOR") == "kubernetes":
+        from studio_pipeline.dag.kubernetes import kubernetes_executor
+
+        return kubernetes_executor()
+    return dg.in_process_executor
