@@ -13,6 +13,7 @@ from studio_pipeline.stages.base import Stage, Verdict
 __all__ = ["SHOTS", "RefusingIOManager", "Studio", "build_assets", "describe"]
 
 SHOTS = dg.DynamicPartitionsDefinition(name="shots")
+QUEUE_TAG = "dagster-celery/queue"
 PREVIEW_ROUTE = "/studio-artifacts"
 PROVENANCE_ROUTE = "/studio-provenance"
 REVIEW_ROUTE = "/studio-review"
@@ -103,6 +104,7 @@ def _build(stage: Stage) -> dg.AssetsDefinition:
         code_version=str(stage.version),
         pool="gpu" if stage.uses_gpu else None,
         kinds={"gpu"} if stage.uses_gpu else set(),
+        op_tags={QUEUE_TAG: "gpu" if stage.uses_gpu else "cpu"},
     )
     def _asset(context: dg.AssetExecutionContext, studio: Studio) -> dg.MaterializeResult:
         outcome = _make(context, studio, stage.name)

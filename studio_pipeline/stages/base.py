@@ -98,6 +98,7 @@ class Backend:
     distributions: tuple[str, ...] = ()  # installed distributions whose versions belong to the key
     assets: tuple[str, ...] = ()  # folders of the asset library whose content belongs to the key, weights for one
     available: str = ""  # "module:function" that returns "" or says what is missing and what to do
+    uses_gpu: bool = False  # a farm gives it to a worker with a GPU
 
     def load(self) -> Callable[[StageContext], StageResult]:
         """Import and return the backend's function."""
