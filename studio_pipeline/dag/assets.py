@@ -7,6 +7,7 @@ import dagster as dg
 from studio_pipeline.dag.kubernetes import pod_tags
 from studio_pipeline.line.graph import graph
 from studio_pipeline.line.make import Busy, Outcome, make_stage
+from studio_pipeline.line.queues import CPU
 from studio_pipeline.line.shots import load_shot
 from studio_pipeline.schema.errors import InputError, StudioError
 from studio_pipeline.stages.base import Stage, Verdict
@@ -14,6 +15,7 @@ from studio_pipeline.stages.base import Stage, Verdict
 __all__ = ["SHOTS", "RefusingIOManager", "Studio", "build_assets", "describe"]
 
 SHOTS = dg.DynamicPartitionsDefinition(name="shots")
+QUEUE_TAG = "dagster-celery/queue"
 PREVIEW_ROUTE = "/studio-artifacts"
 PROVENANCE_ROUTE = "/studio-provenance"
 REVIEW_ROUTE = "/studio-review"
@@ -102,7 +104,7 @@ def _build(stage: Stage) -> dg.AssetsDefinition:
         group_name=_group(stage.name),
         check_specs=[dg.AssetCheckSpec(name, asset=stage.name, blocking=True) for name in stage.checks],
         code_version=str(stage.version),
-        op_tags=pod_tags(stage.name),
+        op_tags={QUEUE_TAG: CPU, **pod_tags(stage.name)},  # a shot whose backend wants a GPU goes elsewhere
     )
     def _asset(context: dg.AssetExecutionContext, studio: Studio) -> dg.MaterializeResult:
         outcome = _make(context, studio, stage.name)

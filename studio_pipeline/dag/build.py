@@ -5,6 +5,7 @@ from __future__ import annotations
 import dagster as dg
 
 from studio_pipeline.dag.assets import RefusingIOManager, Studio, build_assets
+from studio_pipeline.dag.executors import chosen_executor
 from studio_pipeline.line.graph import graph
 
 __all__ = ["JOB", "build_definitions"]
@@ -13,21 +14,15 @@ JOB = "shot_line"
 
 
 def build_definitions() -> dg.Definitions:
-    """Everything that Dagster knows of the studio."""
+    """Everything that Dagster knows of the studio.
+
+    Raises:
+        InputError: The environment names an executor that isn't to be had.
+    """
     job = dg.define_asset_job(JOB, selection=list(graph()), description="Make what a shot lacks.")
     return dg.Definitions(
         assets=build_assets(),
         jobs=[job],
         resources={"studio": Studio(), "io_manager": RefusingIOManager()},
-        executor=_executor(),
+        executor=chosen_executor(),
     )
-
-
-def _executor() -> dg.ExecutorDefinition:
-    import os
-
-    if os.environ.get("STUDIO_EXECUTOR") == "kubernetes":
-        from studio_pipeline.dag.kubernetes import kubernetes_executor
-
-        return kubernetes_executor()
-    return dg.in_process_executor

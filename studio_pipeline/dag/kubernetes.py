@@ -84,11 +84,11 @@ def kubernetes_executor() -> dg.ExecutorDefinition:
 
 def _wants_gpu(tags: Mapping[str, str], stage: str) -> bool:
     """Whether the step of this run does; a shot that can't be read any more fails in its pod, where it is told."""
-    from studio_pipeline.line.placing import wants_gpu
+    from studio_pipeline.line.queues import GPU, queue_of
     from studio_pipeline.line.shots import open_studio
     from studio_pipeline.schema.errors import StudioError
 
     try:
-        return wants_gpu(open_studio(reading=True), tags["dagster/partition"], stage)
+        return queue_of(open_studio(reading=True), tags["dagster/partition"], stage) == GPU
     except StudioError:
         return False

@@ -52,10 +52,6 @@ class ResolvedShot:
         """The chosen backend of ``stage``."""
         return graph()[stage].backends[self.setups[stage].backend]
 
-    def gpu_stages(self) -> tuple[str, ...]:
-        """The stages whose chosen backend computes on a GPU where there is one."""
-        return tuple(stage for stage in self.setups if self.backend(stage).uses_gpu)
-
 
 def resolve(shot: Shot, folder: Path, *, where: Where | None = None, source: str = "") -> ResolvedShot:
     """Check everything about a shot that can be known before any work starts.

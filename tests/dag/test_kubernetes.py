@@ -14,7 +14,7 @@ from studio_pipeline.dag.build import JOB, build_definitions
 from studio_pipeline.dag.kubernetes import GPU_RESOURCE, pod_config
 from studio_pipeline.dag.launch import register_shots
 from studio_pipeline.line.graph import graph
-from studio_pipeline.line.placing import wants_gpu
+from studio_pipeline.line.queues import queue_of
 from studio_pipeline.line.shots import save_shot
 
 pytest.importorskip("dagster_k8s")
@@ -94,7 +94,7 @@ def test_a_stage_whose_backend_computes_on_a_gpu_goes_to_a_node_with_one(
     monkeypatch.setitem(takes.backends, "plate", replace(takes.backends["plate"], uses_gpu=True))
     (shot,) = shots("  stages: {takes: {backend: plate}}\n")
     assert run(kube, store, shot, "character", "rig", "directives", "takes").success
-    assert [stage for stage in graph() if wants_gpu(store, shot.id, stage)] == ["takes"]
+    assert [stage for stage in graph() if queue_of(store, shot.id, stage) == "gpu"] == ["takes"]
     for stage, job in pods(kube).items():
         pod = job["spec"]["template"]["spec"]
         limits = pod["containers"][0]["resources"]["limits"]
