@@ -58,8 +58,8 @@ def _note(what: str, name: str) -> None:
 
 def _stage(name: str, inputs: tuple[str, ...], fields: tuple[str, ...] = (), *, gpu: bool = False) -> Stage:
     globals()[f"run_{name}"] = partial(_run, name)
-    backend = Backend(run=f"{__name__}:run_{name}", settings=Work)
-    return Stage(name, 1, name, inputs, fields, {"toy": backend}, "toy", ("sane", "nice"), uses_gpu=gpu)
+    backend = Backend(run=f"{__name__}:run_{name}", settings=Work, uses_gpu=gpu)
+    return Stage(name, 1, name, inputs, fields, {"toy": backend}, "toy", ("sane", "nice"))
 
 
 STAGES = [
