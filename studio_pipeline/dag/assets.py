@@ -53,7 +53,11 @@ def build_assets() -> list[dg.AssetsDefinition]:
 
 def describe(outcome: Outcome, *, shot: str = "") -> dict[str, Any]:
     """What Dagster shows of an artifact: figures, where it lies and comes from, its pictures, what is said of it."""
-    metadata: dict[str, Any] = {
+    metadata: dict[str, Any] = {}
+    for index, name in enumerate(outcome.previews):  # first: the page shows entries in their order
+        url = f"{PREVIEW_ROUTE}/{outcome.key}/{outcome.generation}/{name}"
+        metadata["preview" if index == 0 else f"preview_{index + 1}"] = dg.MetadataValue.md(f"![{name}]({url})")
+    metadata |= {
         "version": outcome.version,
         "made": outcome.made,
         "backend": outcome.backend,
@@ -65,9 +69,6 @@ def describe(outcome: Outcome, *, shot: str = "") -> dict[str, Any]:
     metadata["provenance"] = dg.MetadataValue.md(f"[the whole chain]({PROVENANCE_ROUTE}/{place}) of `{place}`")
     for name, value in outcome.figures.items():
         metadata[name if name not in metadata else f"figure_{name}"] = value
-    for index, name in enumerate(outcome.previews):
-        url = f"{PREVIEW_ROUTE}/{outcome.key}/{outcome.generation}/{name}"
-        metadata["preview" if index == 0 else f"preview_{index + 1}"] = dg.MetadataValue.md(f"![{name}]({url})")
     if shot and "review.html" in outcome.files:
         # The artifact can't change any more: what people say later is behind this address.
         metadata["review"] = dg.MetadataValue.md(f"[page, status and notes]({REVIEW_ROUTE}/{shot})")
