@@ -15,7 +15,7 @@ from studio_pipeline.cli.accept import accept
 from studio_pipeline.cli.cancel import cancel
 from studio_pipeline.cli.caption import caption
 from studio_pipeline.cli.compare import compare
-from studio_pipeline.cli.deliver import deliver, provenance
+from studio_pipeline.cli.deliver import deliver, deliveries, provenance
 from studio_pipeline.cli.evaluate import evaluate_app
 from studio_pipeline.cli.evaluate_caption import evaluate_caption
 from studio_pipeline.cli.evaluate_judge import evaluate_judge
@@ -57,7 +57,20 @@ for _command in (rig, override, unpin):
     app.command()(_command)
 app.command()(retarget)
 app.command()(caption)
-for _command in (takes, select, note, approve, changes, pending, review, deliver, provenance, accept, compare):
+for _command in (
+    takes,
+    select,
+    note,
+    approve,
+    changes,
+    pending,
+    review,
+    deliver,
+    deliveries,
+    provenance,
+    accept,
+    compare,
+):
     app.command()(_command)
 app.command("import-otio")(import_otio)
 for _command in (submit, cancel, worker):
