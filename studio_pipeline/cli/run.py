@@ -10,6 +10,7 @@ from typing import Any
 
 from studio_pipeline.cli.tables import console, print_results, print_warnings
 from studio_pipeline.cli.watch import Terminal
+from studio_pipeline.line.afresh import start_afresh
 from studio_pipeline.line.deliver import check_writable, deliver
 from studio_pipeline.line.home import open_home
 from studio_pipeline.line.make import adopt, outcome_of, place_of
@@ -52,6 +53,7 @@ def retry_failed(*, out: Path, only: Sequence[str] | None, as_json: bool) -> int
             sys.stderr.write("studio: nothing has failed\n")
         return InputError.exit_code if problems else 0
     print_warnings(shots)
+    start_afresh(store, shots)
     code = _run(store, shots, out=out, chosen=None, as_json=as_json)
     return code or (InputError.exit_code if problems else 0)
 

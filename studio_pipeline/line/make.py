@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import platform
 import shutil
 import tempfile
 import time
@@ -25,9 +26,21 @@ from studio_pipeline.line.shotview import ShotView
 from studio_pipeline.schema.arrays import save_json
 from studio_pipeline.schema.errors import StorageError, StudioError, one_line
 from studio_pipeline.stages.base import StageContext, StageResult, Verdict
-from studio_pipeline.store import Artifact, InputRef, Lease, Store
+from studio_pipeline.store import Artifact, InputRef, Lease, LeaseLost, Loss, Store, Work
 
-__all__ = ["Busy", "GateClosed", "Outcome", "StageCrashed", "adopt", "make_stage", "outcome_of", "place_of"]
+__all__ = [
+    "Busy",
+    "GateClosed",
+    "Outcome",
+    "StageCrashed",
+    "WorkersLost",
+    "adopt",
+    "make_stage",
+    "outcome_of",
+    "place_of",
+]
+
+MAX_LOST = 3  # attempts at one key whose worker was never heard of again
 
 
 class Busy(Exception):
@@ -40,6 +53,10 @@ class GateClosed(StudioError):
 
 class StageCrashed(StudioError):
     """A stage raised something that it shouldn't; the traceback is in the log."""
+
+
+class WorkersLost(StudioError):
+    """One worker after the other was killed while it made the same artifact."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +121,8 @@ def make_stage(store: Store, shot: ResolvedShot, name: str, *, run_id: str = "")
         return outcome
     if mine.key is None or mine.state == "waits":
         raise GateClosed(mine.reason, where=f"{shot.id} {name}")
-    lease = store.leases.acquire(mine.key, who=f"{shot.id} {name}")
+    work = Work(shot=shot.id, stage=name, run=run_id, queue=os.environ.get("STUDIO_QUEUE", ""))
+    lease = store.leases.acquire(mine.key, who=f"{shot.id} {name}", work=work)
     if not isinstance(lease, Lease):
         raise Busy(f"{lease.holder} is making it")
     watcher().started(shot.id, name)
@@ -113,13 +131,36 @@ def make_stage(store: Store, shot: ResolvedShot, name: str, *, run_id: str = "")
             artifact = store.find(mine.key)
             made = artifact is None
             if artifact is None:
+                _check_attempts(lease, f"{shot.id} {name}")
                 artifact = _make(store, shot, mine, others, lease=lease, run_id=run_id)
             outcome = _publish(store, shot, artifact, name, made=made and not artifact.joined)
+    except LeaseLost as lost:
+        # Thought dead, overtaken: the other's result is this one's too.
+        raise Busy(str(lost)) from lost
     except StudioError as error:
-        _fail(store, shot, mine, error)
+        _fail(store, shot, mine, error, {"run": run_id, "attempt": lease.attempt, "host": platform.node()})
         raise
     watcher().finished(shot.id, name, outcome)
     return outcome
+
+
+def _check_attempts(lease: Lease, where: str) -> None:
+    """Don't feed worker after worker to what kills them: every shot that needs this key is told so at once."""
+    if lease.attempt > MAX_LOST:
+        lease.give_up()
+        lost = len(lease.losses)
+        raise WorkersLost(
+            f"worker lost {lost} times while making it, {_last_seen(lease.losses)}; probably out of memory",
+            where=where,
+            do="give the workers more memory or the stage smaller settings, then: studio retry",
+        )
+
+
+def _last_seen(losses: tuple[Loss, ...]) -> str:
+    last = losses[-1]
+    hosts = list(dict.fromkeys(loss.worker for loss in losses))
+    how_far = f" at {last.fraction:.0%}" + (f" '{last.message}'" if last.message else "")
+    return f"last {last.worker}{how_far}" + (f" (before: {', '.join(hosts[:-1])})" if len(hosts) > 1 else "")
 
 
 def adopt(store: Store, plan: ShotPlan) -> ShotPlan:
@@ -142,10 +183,13 @@ def _publish(store: Store, shot: ResolvedShot, artifact: Artifact, name: str, *,
     return outcome_of(store, artifact, version=version, made=made)
 
 
-def _fail(store: Store, shot: ResolvedShot, mine: StagePlan, error: StudioError) -> None:
+def _fail(
+    store: Store, shot: ResolvedShot, mine: StagePlan, error: StudioError, details: Mapping[str, str | int]
+) -> None:
     watcher().failed(shot.id, mine.stage, str(error))
     try:
-        store.shots.record_failure(shot.id, mine.stage, mine.key or "", str(error))
+        told = {**details, "kind": type(error).__name__}
+        store.shots.record_failure(shot.id, mine.stage, mine.key or "", str(error), details=told)
     except (StudioError, OSError):
         # On a full disk the reason can't be kept either; the caller still gets it.
         return
@@ -170,7 +214,7 @@ def _make(
         began = time.monotonic()
         with store.using():
             payloads = {parent: checkout(store, artifact) for parent, artifact in inputs.items()}
-            result = _run_backend(shot, mine, payloads, out, home.root)
+            result = _run_backend(shot, mine, payloads, out, home.root, lease)
         seconds = time.monotonic() - began
         _check_verdicts(stage.checks, result, f"{shot.id} {mine.stage}")
         save_json(out / "stage.json", _summary(mine, result))
@@ -188,15 +232,20 @@ def _make(
 
 
 def _run_backend(
-    shot: ResolvedShot, mine: StagePlan, payloads: Mapping[str, Path], out: Path, home: Path
+    shot: ResolvedShot, mine: StagePlan, payloads: Mapping[str, Path], out: Path, home: Path, lease: Lease
 ) -> StageResult:
     stage = graph()[mine.stage]
+
+    def progress(fraction: float, message: str = "") -> None:
+        watcher().advanced(shot.id, mine.stage, fraction, message)
+        lease.progress(fraction, message)
+
     context = StageContext(
         settings=shot.setups[mine.stage].settings,
         inputs=payloads,
         shot=ShotView(shot.shot, stage.shot_fields),
         out=out,
-        progress=lambda fraction, message="": watcher().advanced(shot.id, mine.stage, fraction, message),
+        progress=progress,
     )
     where = f"{shot.id} {mine.stage}"
     try:
@@ -244,8 +293,6 @@ def _summary(mine: StagePlan, result: StageResult) -> dict[str, Any]:
 
 
 def _provenance(shot: ResolvedShot, run_id: str) -> dict[str, Any]:
-    import platform
-
     from studio_pipeline import __version__
 
     return {
