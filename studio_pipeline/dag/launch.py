@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 
 from studio_pipeline.dag.assets import SHOTS, check_result, describe
 from studio_pipeline.dag.build import JOB, build_definitions
+from studio_pipeline.dag.rescue import PROCESS
 from studio_pipeline.line.make import Outcome
 from studio_pipeline.line.processes import is_gone, process_name
 from studio_pipeline.schema.errors import StorageError, one_line
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from dagster import DagsterInstance
 
 __all__ = ["mend_runs", "open_instance", "register_shots", "report_known", "report_review", "run_shot"]
-
-_PROCESS = "studio/process"
 
 
 @contextmanager
@@ -60,7 +59,7 @@ def register_shots(instance: DagsterInstance, shots: Sequence[str]) -> None:
 def mend_runs(instance: DagsterInstance) -> int:
     """Mark runs as failed whose process on this machine was killed; returns how many."""
     unfinished = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING])
-    dead = [run for run in instance.get_runs(unfinished) if is_gone(run.tags.get(_PROCESS, ""))]
+    dead = [run for run in instance.get_runs(unfinished) if is_gone(run.tags.get(PROCESS, ""))]
     for run in dead:
         instance.report_run_failed(run, "The process of this run was killed.")
     return len(dead)
@@ -82,7 +81,7 @@ def run_shot(instance: DagsterInstance, shot: str, stages: Sequence[str]) -> lis
             asset_selection=[dg.AssetKey(stage) for stage in stages],
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             raise_on_error=False,
-            tags={"studio/shot": shot, _PROCESS: process_name()},
+            tags={"studio/shot": shot, PROCESS: process_name()},
         )
     except DagsterExecutionInterruptedError:
         raise KeyboardInterrupt from None

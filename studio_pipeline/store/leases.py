@@ -269,6 +269,10 @@ class Leases:
         found = each(lambda name: self._state(name, now), names, width=_WIDTH if self._primitive.parallel > 1 else 1)
         return [state for state in found if state is not None]
 
+    def last_write(self) -> float:
+        """When anybody last took, renewed or released any lease; 0 when nobody ever did."""
+        return max((entry.modified for entry in self._primitive.list("leases/")), default=0.0)
+
     def _state(self, name: str, now: float) -> LeaseState | None:
         key = name.rpartition("/")[2].removesuffix(".json")
         try:
