@@ -10,7 +10,7 @@ from typing import Any
 
 from studio_pipeline.cli.tables import console, print_results, print_warnings
 from studio_pipeline.cli.watch import Terminal
-from studio_pipeline.line.afresh import start_afresh
+from studio_pipeline.line.afresh import at_full_size, start_afresh
 from studio_pipeline.line.deliver import check_writable, deliver
 from studio_pipeline.line.home import open_home
 from studio_pipeline.line.make import adopt, outcome_of, place_of
@@ -18,6 +18,7 @@ from studio_pipeline.line.plan import ShotPlan, plan_shot, selection
 from studio_pipeline.line.processes import sweep
 from studio_pipeline.line.progress import watched_by
 from studio_pipeline.line.resolve import ResolvedShot
+from studio_pipeline.line.reviews import author
 from studio_pipeline.line.shots import failed_shots, open_studio, read_shot_lists, save_shot
 from studio_pipeline.schema.errors import InputError, StorageError
 from studio_pipeline.store import Corrupt
@@ -41,11 +42,16 @@ def run_lists(
     return _run(open_studio(), shots, out=out, chosen=selection(until, from_stage), as_json=as_json)
 
 
-def retry_failed(*, out: Path, only: Sequence[str] | None, as_json: bool) -> int:
-    """Run the known shots that have a failed stage; returns the exit code."""
+def retry_failed(*, out: Path, only: Sequence[str] | None, full_size: bool, as_json: bool) -> int:
+    """Run the known shots that have a failed stage; returns the exit code.
+
+    With ``full_size`` also those that were made with smaller settings, from now on with their own.
+    """
     check_writable(out)
     store = open_studio()
     shots, problems = failed_shots(store, only=only)
+    if full_size:
+        shots = [*shots, *at_full_size(store, {shot.id for shot in shots}, only=only, by=author(None))]
     for shot, error in problems.items():
         sys.stderr.write(f"studio: {shot}: {error}\n")
     if not shots:

@@ -14,9 +14,8 @@ from dagster._core.definitions.data_version import DATA_VERSION_TAG
 from dagster._core.errors import DagsterExecutionInterruptedError
 from sqlalchemy.exc import DBAPIError
 
-from studio_pipeline.dag.assets import SHOTS, check_result, describe
+from studio_pipeline.dag.assets import PROCESS, SHOTS, check_result, describe
 from studio_pipeline.dag.build import JOB, build_definitions
-from studio_pipeline.dag.rescue import PROCESS
 from studio_pipeline.line.make import Outcome
 from studio_pipeline.line.processes import is_gone, process_name
 from studio_pipeline.schema.errors import StorageError, one_line

@@ -15,15 +15,15 @@ from dagster._core.storage.tags import (
     ROOT_RUN_ID_TAG,
 )
 
+from studio_pipeline.dag.assets import PROCESS
 from studio_pipeline.line.graph import graph
 from studio_pipeline.line.rescue import MAX_RESCUES, Patience, RunSeen, lost_runs
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance, DagsterRun
 
-__all__ = ["LOST", "PROCESS", "RESCUES", "RESCUE_OF", "rescue_runs", "runs_in_progress"]
+__all__ = ["LOST", "RESCUES", "RESCUE_OF", "rescue_runs", "runs_in_progress"]
 
-PROCESS = "studio/process"  # of a run in process: who runs it
 LOST = "studio/lost"  # on a run whose worker was lost: "launch again", or "enough" after too many times
 RESCUE_OF = "studio/rescue_of"  # on the run that goes on with it: that run
 RESCUES = "studio/rescues"  # and how often the work was rescued

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import platform
 import shutil
+import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,14 +23,17 @@ from studio_pipeline.line.plan import ShotPlan, StagePlan, plan_shot, verdicts_o
 from studio_pipeline.line.processes import process_name
 from studio_pipeline.line.progress import watcher
 from studio_pipeline.line.reading import checkout
+from studio_pipeline.line.reductions import memory_settings, reduce_further, reduction_words
 from studio_pipeline.line.resolve import ResolvedShot
 from studio_pipeline.line.shotview import ShotView
+from studio_pipeline.line.trouble import Again, Busy, Passing, Reduced, Retry, is_passing, out_of_memory
 from studio_pipeline.schema.arrays import save_json
-from studio_pipeline.schema.errors import StorageError, StudioError, one_line
+from studio_pipeline.schema.errors import OutOfMemory, StorageError, StorageFull, StudioError, one_line
 from studio_pipeline.stages.base import StageContext, StageResult, Verdict
 from studio_pipeline.store import Artifact, InputRef, Lease, LeaseLost, Loss, Store, Work
 
 __all__ = [
+    "Again",
     "Busy",
     "GateClosed",
     "Outcome",
@@ -41,10 +46,6 @@ __all__ = [
 ]
 
 MAX_LOST = 3  # attempts at one key whose worker was never heard of again
-
-
-class Busy(Exception):
-    """Another worker is making this very artifact now."""
 
 
 class GateClosed(StudioError):
@@ -104,11 +105,26 @@ def outcome_of(store: Store, artifact: Artifact, *, version: str, made: bool) ->
     )
 
 
-def make_stage(store: Store, shot: ResolvedShot, name: str, *, run_id: str = "") -> Outcome:
+def make_stage(
+    store: Store,
+    shot: ResolvedShot,
+    name: str,
+    *,
+    run_id: str = "",
+    again: Callable[[Exception], Retry | None] = lambda error: None,
+) -> Outcome:
     """Give the artifact of one stage of one shot, made now or found, and publish it to the shot.
+
+    Args:
+        store: The artifact store.
+        shot: The shot.
+        name: The stage.
+        run_id: The orchestrator's run.
+        again: Says of an error whether the caller tries again; then it is no failure yet.
 
     Raises:
         Busy: Another worker makes it; ask again later.
+        Again: In the place of an error of which ``again`` said so.
         GateClosed: An input isn't there or failed a gate.
         StudioError: The stage failed; the reason is recorded for `plan`, `why` and `retry`.
     """
@@ -138,10 +154,32 @@ def make_stage(store: Store, shot: ResolvedShot, name: str, *, run_id: str = "")
         # Thought dead, overtaken: the other's result is this one's too.
         raise Busy(str(lost)) from lost
     except StudioError as error:
+        if isinstance(error, OutOfMemory):
+            error = _after_memory_ran_out(store, shot, name, error)
+        if (retry := again(error)) is not None:
+            watcher().again(shot.id, name, retry.said)
+            raise Again(retry) from error
         _fail(store, shot, mine, error, {"run": run_id, "attempt": lease.attempt, "host": platform.node()})
-        raise
+        raise error from error.__cause__
     watcher().finished(shot.id, name, outcome)
     return outcome
+
+
+def _after_memory_ran_out(store: Store, shot: ResolvedShot, name: str, error: OutOfMemory) -> OutOfMemory:
+    """Give the stage smaller settings, if there are any; the error that says what comes of it."""
+    entry = reduce_further(store, shot, name, host=platform.node(), reason=error.what)
+    if entry is not None:
+        words = reduction_words(entry)
+        found = Reduced(error.what, where=error.where, do=f"from now on {words.removeprefix('reduced ')}")
+        found.reduced = words
+    else:
+        names = memory_settings(shot, name)
+        already = shot.setups[name].reduced
+        what = f"{error.what}; {already}; nothing gets smaller any more" if already else error.what
+        do = f"set {' or '.join(names)} of {name} smaller" if names else f"no setting of {name} makes it smaller"
+        found = OutOfMemory(what, where=error.where, do=f"{do}, or give the workers more memory")
+    found.__cause__ = error.__cause__
+    return found
 
 
 def _check_attempts(lease: Lease, where: str) -> None:
@@ -209,7 +247,8 @@ def _make(
     try:
         out = Path(tempfile.mkdtemp(prefix=f"{process_name()}.{shot.id}.{mine.stage}.", dir=home.scratch))
     except OSError as error:
-        raise StorageError(f"no scratch folder can be made ({error.strerror})", where=str(home.scratch)) from error
+        kind = StorageFull if error.errno in (errno.ENOSPC, errno.EDQUOT) else StorageError
+        raise kind(f"no scratch folder can be made ({error.strerror})", where=str(home.scratch)) from error
     try:
         began = time.monotonic()
         with store.using():
@@ -224,7 +263,7 @@ def _make(
             "ingredients": dict(mine.ingredients),
             "code_parts": code_parts(shot, mine.stage),
             "inputs": [vars(artifact.as_input(parent)) for parent, artifact in inputs.items()],
-            "provenance": {**_provenance(shot, run_id), "seconds": round(seconds, 3)},
+            "provenance": {**_provenance(shot, mine, run_id), "seconds": round(seconds, 3)},
         }
         return store.commit(mine.key, out, manifest, lease=lease)
     finally:
@@ -251,15 +290,37 @@ def _run_backend(
     try:
         return shot.backend(mine.stage).load()(context)
     except StudioError as error:
+        if said := out_of_memory(error):
+            raise _no_memory(error, said, where) from error
         raise type(error)(error.what, where=f"{where}: {error.where}" if error.where else where, do=error.do) from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StorageError(
+            raise StorageFull(
                 "the disk is full", where=where, do="free space, then run again; what was finished is kept"
             ) from error
-        raise _crash(error, where, home) from error
+        raise _sorted_out(error, where, home) from error
     except Exception as error:
-        raise _crash(error, where, home) from error
+        raise _sorted_out(error, where, home) from error
+
+
+def _sorted_out(error: Exception, where: str, home: Path) -> StudioError:
+    if said := out_of_memory(error):
+        return _no_memory(error, said, where)
+    if is_passing(error):
+        return Passing(f"{type(error).__name__}: {one_line(error)[:300]}", where=where, do="run again")
+    return _crash(error, where, home)
+
+
+def _no_memory(error: Exception, said: str, where: str) -> OutOfMemory:
+    """The error in words, after what its traceback held on to was let go: the next try needs that memory."""
+    item: BaseException | None = error
+    while item is not None:
+        traceback.clear_frames(item.__traceback__)
+        item = item.__cause__ or item.__context__
+    gc.collect()
+    if (torch := sys.modules.get("torch")) is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    return OutOfMemory(f"out of memory ({said})", where=where)
 
 
 def _crash(error: Exception, where: str, home: Path) -> StageCrashed:
@@ -292,7 +353,7 @@ def _summary(mine: StagePlan, result: StageResult) -> dict[str, Any]:
     }
 
 
-def _provenance(shot: ResolvedShot, run_id: str) -> dict[str, Any]:
+def _provenance(shot: ResolvedShot, mine: StagePlan, run_id: str) -> dict[str, Any]:
     from studio_pipeline import __version__
 
     return {
@@ -304,4 +365,5 @@ def _provenance(shot: ResolvedShot, run_id: str) -> dict[str, Any]:
         "shot": shot.id,
         "source": shot.source,
         "run": run_id,
+        **({"reduced": mine.reduced} if mine.reduced else {}),
     }
