@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Sequence, Set
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from studio_pipeline.cli.watch import Terminal
 from studio_pipeline.line.afresh import at_full_size, start_afresh
 from studio_pipeline.line.deliver import check_writable, deliver
 from studio_pipeline.line.home import open_home
+from studio_pipeline.line.hooks import FailureTold, Hooks, hooks_present
 from studio_pipeline.line.make import adopt, outcome_of, place_of
 from studio_pipeline.line.plan import ShotPlan, plan_shot, selection
 from studio_pipeline.line.processes import sweep
@@ -108,6 +110,7 @@ def _go(
 
     Gives a line for each step that Dagster saw fail.
     """
+    from studio_pipeline.dag.failures import failures_of
     from studio_pipeline.dag.launch import mend_runs, open_instance, register_shots, report_known, run_shot
 
     broken: list[str] = []
@@ -116,13 +119,14 @@ def _go(
         launched: set[str] = set()
         # A second time only for an input that turned out to be damaged when a stage read it.
         while new := set(stages := plan.to_launch()) - launched:
-            broken.extend(run_shot(instance, plan.shot.id, stages))
+            told = partial(_tell, hooks, instance, store, failures_of)
+            broken.extend(run_shot(instance, plan.shot.id, stages, failed=told))
             launched |= new
             plan = adopt(store, plan_shot(store, plan.shot, only=chosen))
         return plan
 
     sweep(open_home().scratch)
-    with open_instance() as instance:
+    with Hooks() as hooks, open_instance() as instance:
         mend_runs(instance)
         register_shots(instance, [plan.shot.id for plan in plans])
         known = [
@@ -141,6 +145,11 @@ def _go(
                     now = plan_shot(store, plan.shot, only=chosen)
                     finish(bring_up(instance, now), terminal.made)
     return broken
+
+
+def _tell(hooks: Hooks, instance: Any, store: Any, failures_of: Callable[..., list[FailureTold]], run_id: str) -> None:
+    if hooks_present():
+        hooks.tell(failures_of(instance, store, run_id))
 
 
 def _rows(store: Any, now: ShotPlan, made: Set[tuple[str, str]]) -> list[dict[str, Any]]:

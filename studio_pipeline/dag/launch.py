@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -64,8 +64,20 @@ def mend_runs(instance: DagsterInstance) -> int:
     return len(dead)
 
 
-def run_shot(instance: DagsterInstance, shot: str, stages: Sequence[str]) -> list[str]:
+def run_shot(
+    instance: DagsterInstance,
+    shot: str,
+    stages: Sequence[str],
+    *,
+    failed: Callable[[str], None] = lambda run_id: None,
+) -> list[str]:
     """One run for one shot: makes ``stages`` in order, stops a branch where a stage or gate fails.
+
+    Args:
+        instance: Dagster's instance.
+        shot: The shot's id.
+        stages: Which to make.
+        failed: Called with the run's id when it didn't succeed.
 
     Returns:
         One line for every step that failed; empty when all is well.
@@ -84,6 +96,8 @@ def run_shot(instance: DagsterInstance, shot: str, stages: Sequence[str]) -> lis
         )
     except DagsterExecutionInterruptedError:
         raise KeyboardInterrupt from None
+    if not result.success:
+        failed(result.run_id)
     failures = [event for event in result.all_events if event.is_step_failure]
     if any(_interrupted(event.step_failure_data.error) for event in failures):
         raise KeyboardInterrupt
