@@ -15,6 +15,7 @@ from studio_pipeline.line.hooks import Hooks, hooks_present
 
 __all__ = ["build_sensors"]
 
+RESCUE_EVERY, WATCH_EVERY, TELL_EVERY = 30, 15, 15  # [s]
 RUNNING, STOPPED = dg.DefaultSensorStatus.RUNNING, dg.DefaultSensorStatus.STOPPED
 
 
@@ -33,7 +34,7 @@ def _rescue(job: Any) -> dg.SensorDefinition:
     @dg.sensor(
         name="rescue",
         job=job,
-        minimum_interval_seconds=30,
+        minimum_interval_seconds=RESCUE_EVERY,
         default_status=_when(farm),
         description="Fails runs whose worker was lost and launches them again from there.",
     )
@@ -50,7 +51,7 @@ def _watch(job: Any) -> dg.SensorDefinition:
     @dg.sensor(
         name="watch",
         job=job,
-        minimum_interval_seconds=15,
+        minimum_interval_seconds=WATCH_EVERY,
         default_status=_when(watched_folder()),
         description="Launches what the shots of a watched folder (STUDIO_WATCH) lack when a list is new or changed.",
     )
@@ -75,7 +76,7 @@ def _watch(job: Any) -> dg.SensorDefinition:
 def _failures() -> dg.SensorDefinition:
     @dg.run_failure_sensor(
         name="failures",
-        minimum_interval_seconds=15,
+        minimum_interval_seconds=TELL_EVERY,
         default_status=_when(hooks_present()),
         description="Tells failures to STUDIO_HOOK_URL and STUDIO_HOOK_FILE.",
     )
