@@ -149,12 +149,15 @@ def run(
 def retry(
     only: OnlyShots = None,
     out: Annotated[Path, typer.Option("--out", help="Where deliveries go, one folder a shot.")] = Path("out"),
+    full_size: Annotated[
+        bool, typer.Option("--full-size", help="Also what was made smaller when memory ran out, as it was asked for.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Run again what failed, and what hangs on it, of the shots this home knows."""
     from studio_pipeline.cli.run import retry_failed
 
-    raise typer.Exit(retry_failed(out=out, only=only, as_json=as_json))
+    raise typer.Exit(retry_failed(out=out, only=only, full_size=full_size, as_json=as_json))
 
 
 @app.command()

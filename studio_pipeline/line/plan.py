@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from studio_pipeline.line.graph import downstream, graph, stage_named, upstream
 from studio_pipeline.line.keys import ingredients
 from studio_pipeline.line.overrides import with_overrides
+from studio_pipeline.line.reductions import with_reductions
 from studio_pipeline.line.resolve import ResolvedShot
 from studio_pipeline.schema.errors import one_line
 from studio_pipeline.stages.base import Verdict
@@ -31,6 +32,7 @@ class StagePlan:
     artifact: Artifact | None = None
     version: str = ""  # latest published version of this very content, or of anything when it would run
     failure: str = ""  # why the last attempt at this key failed
+    reduced: str = ""  # which settings were made smaller after it ran out of memory, in words
     accepted: Acceptance | None = None  # who let the artifact stand although the code has changed
 
     @property
@@ -88,12 +90,13 @@ def plan_shot(store: Store, shot: ResolvedShot, *, only: set[str] | None = None,
         deep: Hash every artifact where sizes and times or etags can't be trusted.
     """
     store = store.snapshot([shot.id])
-    shot = with_overrides(store, shot)
+    shot = with_reductions(store, with_overrides(store, shot))
     found: dict[str, StagePlan] = {}
     accepted = AcceptBook(store.primitive).standing(shot.id)
     for name in graph():
         allowed = only is None or name in only
-        found[name] = _plan_stage(store, shot, name, found, accepted, allowed=allowed, deep=deep)
+        item = _plan_stage(store, shot, name, found, accepted, allowed=allowed, deep=deep)
+        found[name] = _with_reduction(item, shot.setups[name].reduced)
     return ShotPlan(shot=shot, stages=tuple(item for name, item in found.items() if only is None or name in only))
 
 
@@ -136,6 +139,10 @@ def _plan_stage(
     failed = failure.error if failure else ""
     reason = damage or (f"failed before: {failed}" if failed else changes_since(store, shot.id, name, made_of))
     return StagePlan(name, "would run" if allowed else "waits", reason, backend, key, made_of, None, version, failed)
+
+
+def _with_reduction(item: StagePlan, words: str) -> StagePlan:
+    return replace(item, reduced=words, reason=f"{item.reason}; {words}") if words else item
 
 
 def _accepted(store: Store, word: Acceptance, *, deep: bool) -> Artifact | None:

@@ -32,6 +32,8 @@ class StageSetup:
     backend: str
     settings: Settings
     file_fields: tuple[str, ...]  # settings that name files
+    reduced: str = ""  # what was made smaller after the stage ran out of memory, in words
+    full: Settings | None = None  # the shot's own settings where that is so
 
 
 @dataclass(frozen=True)

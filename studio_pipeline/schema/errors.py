@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-__all__ = ["BackendUnavailable", "InputError", "StorageError", "StudioError", "one_line"]
+__all__ = [
+    "BackendUnavailable",
+    "InputError",
+    "OutOfMemory",
+    "StorageError",
+    "StorageFull",
+    "StorageRefused",
+    "StudioError",
+    "one_line",
+    "was_killed",
+]
 
 
 def one_line(text: object) -> str:
@@ -54,3 +64,20 @@ class StorageError(StudioError):
     """The store cannot keep or return what it was asked for (disk full, no permission)."""
 
     exit_code = 4
+
+
+class StorageFull(StorageError):
+    """The disk, the bucket or a quota is full: it takes somebody to make room."""
+
+
+class StorageRefused(StorageError):
+    """The store says no, or isn't fit (rights, credentials, a damaged record): asking again changes nothing."""
+
+
+class OutOfMemory(StudioError):
+    """A stage needs more memory than there is."""
+
+
+def was_killed(returncode: int | None) -> bool:
+    """Whether a child process was ended by SIGKILL though nobody here sent it: so ends what takes too much memory."""
+    return returncode in (-9, 137)
