@@ -65,6 +65,7 @@ BACKENDS = {
         settings=VlmSettings,
         distributions=(*_DISTRIBUTIONS, "torch", "transformers", "outlines-core"),
         available="studio_pipeline.stages.directives.vlm_loading:available",
+        uses_gpu=True,
     ),
 }
 
