@@ -18,6 +18,7 @@ from dagster_celery.executor import CeleryExecutor
 from dagster_celery.tags import DAGSTER_CELERY_RUN_PRIORITY_TAG
 
 from studio_pipeline.dag.celery_app import QUEUES, STEP_TASK, celery_app, message_priority, queue_named
+from studio_pipeline.dag.connections import hold_connections
 from studio_pipeline.dag.step_log import StepLog
 from studio_pipeline.line.queues import queue_of
 from studio_pipeline.line.shots import open_studio
@@ -44,6 +45,7 @@ class FarmExecutor(CeleryExecutor):
 
     def execute(self, plan_context: PlanOrchestrationContext, execution_plan: ExecutionPlan) -> Iterator[DagsterEvent]:
         """Run the plan; the events are those of the workers."""
+        hold_connections(plan_context.instance)
         log = StepLog(plan_context.instance, plan_context.run_id)
 
         def ask(_app: Any, context: Any, step: Any, queue: str, _priority: int, known_state: Any) -> StepHandle:

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache, lru_cache
 from typing import Any
@@ -22,6 +22,7 @@ from dagster._serdes import deserialize_value
 from dagster._utils.error import serializable_error_info_from_exc_info
 from dagster_celery.core_execution_loop import DELEGATE_MARKER
 
+from studio_pipeline.dag.connections import hold_connections
 from studio_pipeline.dag.step_log import ended_attempts
 
 __all__ = ["make_step", "preload"]
@@ -67,7 +68,7 @@ def make_step(run_id: str, step: str, known_state: str, *, worker: str) -> str:
 
 
 def _execute(instance: dg.DagsterInstance, run: dg.DagsterRun, step: str, state: KnownExecutionState, worker: str):
-    job = _job(run.job_name, run.asset_selection, run.asset_check_selection)
+    job = _job(run.job_name, _frozen(run.asset_selection), _frozen(run.asset_check_selection))
     plan = create_execution_plan(job, run.run_config, step_keys_to_execute=[step], known_state=state)
     handle = plan.step_handle_for_single_step_plans()
     instance.report_engine_event(
@@ -118,6 +119,10 @@ def _report_broken(instance: dg.DagsterInstance, run: dg.DagsterRun, step: str, 
     )
 
 
+def _frozen(chosen: Iterable[Any] | None) -> frozenset[Any] | None:
+    return None if chosen is None else frozenset(chosen)
+
+
 @cache
 def _definitions() -> dg.Definitions:
     from studio_pipeline.dag.definitions import defs
@@ -136,4 +141,6 @@ def _job(name: str, assets: frozenset[dg.AssetKey] | None, checks: frozenset[dg.
 @cache
 def _instance() -> dg.DagsterInstance:
     """This worker's own instance, from its own settings; opened in the process that makes the steps."""
-    return dg.DagsterInstance.get()
+    instance = dg.DagsterInstance.get()
+    hold_connections(instance)
+    return instance

@@ -14,8 +14,10 @@ from dagster._core.remote_representation.external import RemoteExecutionPlan, Re
 from dagster._core.storage.tags import PARTITION_NAME_TAG, PRIORITY_TAG
 
 from studio_pipeline.dag.build import JOB
+from studio_pipeline.dag.connections import hold_connections
 from studio_pipeline.dag.workspace import LOCATION, opened_workspace
 from studio_pipeline.schema.errors import InputError
+from studio_pipeline.store.parallel import each
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
@@ -35,6 +37,8 @@ __all__ = [
 
 # What happens is in Dagster's own log; the workers' and the code location's logs are for what isn't.
 _RUN_CONFIG: Mapping[str, Any] = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
+_WIDTH = 4  # runs written at a time: most of it is waiting for the database
+
 SHOT, SHOW, BATCH, CONTENT = "studio/shot", "studio/show", "studio/batch", "studio/content"
 RUN_PRIORITY = "dagster-celery/run_priority"
 
@@ -107,15 +111,20 @@ def queue_runs(instance: DagsterInstance, wishes: Sequence[Wish]) -> dict[str, s
     runs: dict[str, str] = {}
     if not wishes:
         return runs
+    hold_connections(instance)
     with opened_workspace(instance) as (workspace, location):
         (repository,) = location.get_repositories()
         graph = workspace.asset_graph
         prepared: dict[frozenset[str], tuple[RemoteJob, RemoteExecutionPlan]] = {}
-        for wish in wishes:
-            chosen = frozenset(wish.stages)
-            if chosen not in prepared:
-                prepared[chosen] = asyncio.run(_prepare(workspace, repository, chosen))
-            runs[wish.shot] = _queue(instance, workspace, graph, wish, *prepared[chosen])
+        for chosen in dict.fromkeys(frozenset(wish.stages) for wish in wishes):
+            prepared[chosen] = asyncio.run(_prepare(workspace, repository, chosen))
+
+        def queue(wish: Wish) -> str:
+            return _queue(instance, workspace, graph, wish, *prepared[frozenset(wish.stages)])
+
+        # The first alone: it brings what all share (snapshots of the job) into the database.
+        ids = [queue(wishes[0]), *each(queue, wishes[1:], width=_WIDTH)]
+        runs = {wish.shot: run for wish, run in zip(wishes, ids, strict=True)}
     return runs
 
 

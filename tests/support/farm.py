@@ -206,3 +206,49 @@ class Farm:
         for process in self.processes.values():
             process.stop()
         shutil.rmtree(self.folder / "home" / "scratch", ignore_errors=True)
+
+
+def live_leases(store: Any) -> list[str]:
+    """Who holds a lease that hasn't run out, of processes that are alive."""
+    names = [entry.name for entry in store.primitive.list("leases/")]
+    keys = [Path(name).stem for name in names if name.endswith(".json")]
+    return [busy.holder for key in keys if (busy := store.leases.holder(key)) is not None]
+
+
+def generations(store: Any) -> dict[str, list[str]]:
+    """Committed generations by key, and whether each is quarantined: ``{"<key>": ["g0001", "g0002 quarantined"]}``."""
+    found: dict[str, dict[str, set[str]]] = {}
+    for entry in store.primitive.list("artifacts/"):
+        _, _, key, generation, *rest = entry.name.split("/")
+        found.setdefault(key, {}).setdefault(generation, set()).add("/".join(rest))
+    return {
+        key: [
+            generation + (" quarantined" if any(name.startswith("quarantined") for name in names) else "")
+            for generation, names in sorted(by.items())
+            if "manifest.json" in names
+        ]
+        for key, by in found.items()
+    }
+
+
+def journal(farm: Farm) -> list[list[str]]:
+    """What the toy stages wrote down: what (begin, end), stage, process, time."""
+    path = Path(farm.environment["TOYFARM_JOURNAL"])
+    return [line.split() for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def parent_of(pid: int) -> int:
+    """The parent of a process; 0 when it is gone."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
+
+
+def until(what: Any, seconds: float, say: Any = lambda: "") -> Any:
+    """Wait until ``what()`` gives something true; a farm that stands still fails the test with ``say()``."""
+    deadline = time.monotonic() + seconds
+    while not (found := what()):
+        assert time.monotonic() < deadline, say()
+        time.sleep(0.25)
+    return found
