@@ -185,11 +185,8 @@ def judge(farm: Farm, shots: list[Shot], chaos: Chaos, *, seconds) -> None:
         assert version is not None and version.version == 1, shot
         check_unmixed(chain_of(store, [store.get(version.key, version.generation)]).values(), where=shot)
     print(f"{report}; {len(made)} artifacts, each committed once; {seconds():.0f} s")
-    print(
-        "\n".join(
-            f"  {kind}: {count}" for kind, count in Counter(c.split(":")[0][:60] for c in causes.values() if c).items()
-        )
-    )
+    kinds = Counter(cause.split(":")[0][:60] for cause in causes.values() if cause)
+    print("\n".join(f"soak: failed in the night: {kind} ({count})" for kind, count in kinds.items()))
 
 
 def planned(farm: Farm) -> dict[str, str]:

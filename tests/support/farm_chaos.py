@@ -101,9 +101,7 @@ class Chaos:
         self._draw = random.Random(self.seed)
         self._stop = threading.Event()
         self._healing: list[threading.Thread] = []
-        self._lock = threading.Lock()
         self._threads = [threading.Thread(target=run, daemon=True) for run in (self._break, self._supervise)]
-        self._out: set[str] = set()  # services that are being restarted by whoever broke them
 
     def start(self) -> None:
         for thread in self._threads:
@@ -112,7 +110,8 @@ class Chaos:
     def stop(self) -> None:
         """No more misfortunes; what is broken is mended first."""
         self._stop.set()
-        self._threads[0].join()
+        if self._threads[0].ident is not None:
+            self._threads[0].join()
         for thread in self._healing:
             thread.join()
 
@@ -120,7 +119,8 @@ class Chaos:
         """The supervisor goes home too."""
         self.stop()
         self._over = True
-        self._threads[1].join()
+        if self._threads[1].ident is not None:
+            self._threads[1].join()
 
     _over = False
 
@@ -275,9 +275,8 @@ def last_words(instance: dg.DagsterInstance, shot: str) -> str:
 
 
 def _children(pid: int) -> list[int]:
-    return [
-        int(path.name) for path in Path("/proc").iterdir() if path.name.isdecimal() and parent_of(int(path.name)) == pid
-    ]
+    running = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdecimal()]
+    return [other for other in running if parent_of(other) == pid]
 
 
 def _command(pid: int) -> bytes:
