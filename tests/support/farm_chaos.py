@@ -85,6 +85,7 @@ class Chaos:
         pause: How long a paused worker stands still [s]; longer than the lease.
         every: Mean time between two misfortunes [s].
         quota: The mount point that can be filled; None when there is none.
+        most: How many misfortunes; each kind comes once before any comes again.
     """
 
     farm: Farm
@@ -94,6 +95,7 @@ class Chaos:
     pause: float
     every: float = 4.0
     quota: Path | None = None
+    most: int = 100_000
     done: Counter[str] = field(default_factory=Counter)
     told: list[str] = field(default_factory=list)
 
@@ -139,7 +141,7 @@ class Chaos:
         # Each kind once in an order of its own, then by weight: a short run has seen everything.
         first = [kind for kind, _ in kinds]
         self._draw.shuffle(first)
-        while not self._stop.wait(self._draw.expovariate(1 / self.every)):
+        while sum(self.done.values()) < self.most and not self._stop.wait(self._draw.expovariate(1 / self.every)):
             chosen = first.pop() if first else self._draw.choices([k for k, _ in kinds], [w for _, w in kinds])[0]
             what = chosen()
             if what:
