@@ -115,9 +115,7 @@ def queue_runs(instance: DagsterInstance, wishes: Sequence[Wish]) -> dict[str, s
     with opened_workspace(instance) as (workspace, location):
         (repository,) = location.get_repositories()
         graph = workspace.asset_graph
-        prepared: dict[frozenset[str], tuple[RemoteJob, RemoteExecutionPlan]] = {}
-        for chosen in dict.fromkeys(frozenset(wish.stages) for wish in wishes):
-            prepared[chosen] = asyncio.run(_prepare(workspace, repository, chosen))
+        prepared = asyncio.run(_prepare_all(workspace, repository, {frozenset(wish.stages) for wish in wishes}))
 
         def queue(wish: Wish) -> str:
             return _queue(instance, workspace, graph, wish, *prepared[frozenset(wish.stages)])
@@ -126,6 +124,13 @@ def queue_runs(instance: DagsterInstance, wishes: Sequence[Wish]) -> dict[str, s
         ids = [queue(wishes[0]), *each(queue, wishes[1:], width=_WIDTH)]
         runs = {wish.shot: run for wish, run in zip(wishes, ids, strict=True)}
     return runs
+
+
+async def _prepare_all(
+    workspace: Any, repository: str, selections: Iterable[frozenset[str]]
+) -> dict[frozenset[str], tuple[RemoteJob, RemoteExecutionPlan]]:
+    """One after the other, in one event loop: what the workspace has loaded belongs to it."""
+    return {chosen: await _prepare(workspace, repository, chosen) for chosen in selections}
 
 
 async def _prepare(workspace: Any, repository: str, stages: Iterable[str]) -> tuple[RemoteJob, RemoteExecutionPlan]:

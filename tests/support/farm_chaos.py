@@ -85,6 +85,7 @@ class Chaos:
         pause: How long a paused worker stands still [s]; longer than the lease.
         every: Mean time between two misfortunes [s].
         quota: The mount point that can be filled; None when there is none.
+        most: How many misfortunes; each kind comes once before any comes again.
     """
 
     farm: Farm
@@ -94,6 +95,7 @@ class Chaos:
     pause: float
     every: float = 4.0
     quota: Path | None = None
+    most: int = 100_000
     done: Counter[str] = field(default_factory=Counter)
     told: list[str] = field(default_factory=list)
 
@@ -101,9 +103,7 @@ class Chaos:
         self._draw = random.Random(self.seed)
         self._stop = threading.Event()
         self._healing: list[threading.Thread] = []
-        self._lock = threading.Lock()
         self._threads = [threading.Thread(target=run, daemon=True) for run in (self._break, self._supervise)]
-        self._out: set[str] = set()  # services that are being restarted by whoever broke them
 
     def start(self) -> None:
         for thread in self._threads:
@@ -112,7 +112,8 @@ class Chaos:
     def stop(self) -> None:
         """No more misfortunes; what is broken is mended first."""
         self._stop.set()
-        self._threads[0].join()
+        if self._threads[0].ident is not None:
+            self._threads[0].join()
         for thread in self._healing:
             thread.join()
 
@@ -120,7 +121,8 @@ class Chaos:
         """The supervisor goes home too."""
         self.stop()
         self._over = True
-        self._threads[1].join()
+        if self._threads[1].ident is not None:
+            self._threads[1].join()
 
     _over = False
 
@@ -139,7 +141,7 @@ class Chaos:
         # Each kind once in an order of its own, then by weight: a short run has seen everything.
         first = [kind for kind, _ in kinds]
         self._draw.shuffle(first)
-        while not self._stop.wait(self._draw.expovariate(1 / self.every)):
+        while sum(self.done.values()) < self.most and not self._stop.wait(self._draw.expovariate(1 / self.every)):
             chosen = first.pop() if first else self._draw.choices([k for k, _ in kinds], [w for _, w in kinds])[0]
             what = chosen()
             if what:
@@ -275,9 +277,8 @@ def last_words(instance: dg.DagsterInstance, shot: str) -> str:
 
 
 def _children(pid: int) -> list[int]:
-    return [
-        int(path.name) for path in Path("/proc").iterdir() if path.name.isdecimal() and parent_of(int(path.name)) == pid
-    ]
+    running = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdecimal()]
+    return [other for other in running if parent_of(other) == pid]
 
 
 def _command(pid: int) -> bytes:
