@@ -27,5 +27,5 @@ ENV PATH=/opt/studio/.venv/bin:$PATH \
 RUN useradd --create-home --uid 10001 studio && install -d -o studio -g studio /var/lib/studio
 USER 10001
 VOLUME /var/lib/studio
-ENTRYPOINT ["studio"]
-CMD ["--help"]
+# No entry point: Dagster's launchers start `dagster api ...` in the same image.
+CMD ["studio", "--help"]

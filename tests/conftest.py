@@ -6,8 +6,12 @@ import os
 from pathlib import Path
 
 import pytest
+from support.postgres import postgres
+from support.rabbitmq import rabbitmq
 
 from studio_pipeline.line.threads import fix_threads
+
+__all__ = ["postgres", "rabbitmq", "repository", "shared_data"]
 
 fix_threads()
 

@@ -12,9 +12,10 @@ import typer
 
 from studio_pipeline import __version__
 from studio_pipeline.cli.accept import accept
+from studio_pipeline.cli.cancel import cancel
 from studio_pipeline.cli.caption import caption
 from studio_pipeline.cli.compare import compare
-from studio_pipeline.cli.deliver import deliver, provenance
+from studio_pipeline.cli.deliver import deliver, deliveries, provenance
 from studio_pipeline.cli.evaluate import evaluate_app
 from studio_pipeline.cli.evaluate_caption import evaluate_caption
 from studio_pipeline.cli.evaluate_judge import evaluate_judge
@@ -25,10 +26,12 @@ from studio_pipeline.cli.override import override, unpin
 from studio_pipeline.cli.retarget import retarget
 from studio_pipeline.cli.review import approve, changes, note, pending, review
 from studio_pipeline.cli.rig import rig
+from studio_pipeline.cli.submit import submit
 from studio_pipeline.cli.takes import select, takes
 from studio_pipeline.cli.taxonomy import taxonomy_app
 from studio_pipeline.cli.train import train_app
 from studio_pipeline.cli.train_judge import train_judge
+from studio_pipeline.cli.worker import worker
 from studio_pipeline.line.threads import fix_threads
 from studio_pipeline.schema.errors import StudioError, one_line
 
@@ -54,9 +57,24 @@ for _command in (rig, override, unpin):
     app.command()(_command)
 app.command()(retarget)
 app.command()(caption)
-for _command in (takes, select, note, approve, changes, pending, review, deliver, provenance, accept, compare):
+for _command in (
+    takes,
+    select,
+    note,
+    approve,
+    changes,
+    pending,
+    review,
+    deliver,
+    deliveries,
+    provenance,
+    accept,
+    compare,
+):
     app.command()(_command)
 app.command("import-otio")(import_otio)
+for _command in (submit, cancel, worker):
+    app.command()(_command)
 
 ShotFiles = Annotated[list[Path], typer.Argument(help="Shot lists (YAML).", show_default=False)]
 OnlyShots = Annotated[list[str] | None, typer.Option("--shot", help="Only this shot id; may be repeated.")]

@@ -6,8 +6,10 @@ from typing import Any
 
 import dagster as dg
 
+from studio_pipeline.dag.kubernetes import pod_tags
 from studio_pipeline.line.graph import graph
 from studio_pipeline.line.make import Outcome, make_stage
+from studio_pipeline.line.queues import CPU
 from studio_pipeline.line.shots import load_shot
 from studio_pipeline.line.trouble import Again, Busy, Retry, decide, kind_of_again
 from studio_pipeline.schema.errors import StudioError
@@ -16,6 +18,7 @@ from studio_pipeline.stages.base import Stage, Verdict
 __all__ = ["SHOTS", "RefusingIOManager", "Studio", "build_assets", "describe"]
 
 SHOTS = dg.DynamicPartitionsDefinition(name="shots")
+QUEUE_TAG = "dagster-celery/queue"
 PROCESS = "studio/process"  # tag of a run in process, where somebody waits for it: who runs it
 PREVIEW_ROUTE = "/studio-artifacts"
 PROVENANCE_ROUTE = "/studio-provenance"
@@ -54,7 +57,11 @@ def build_assets() -> list[dg.AssetsDefinition]:
 
 def describe(outcome: Outcome, *, shot: str = "") -> dict[str, Any]:
     """What Dagster shows of an artifact: figures, where it lies and comes from, its pictures, what is said of it."""
-    metadata: dict[str, Any] = {
+    metadata: dict[str, Any] = {}
+    for index, name in enumerate(outcome.previews):  # first: the page shows entries in their order
+        url = f"{PREVIEW_ROUTE}/{outcome.key}/{outcome.generation}/{name}"
+        metadata["preview" if index == 0 else f"preview_{index + 1}"] = dg.MetadataValue.md(f"![{name}]({url})")
+    metadata |= {
         "version": outcome.version,
         "made": outcome.made,
         "backend": outcome.backend,
@@ -66,9 +73,6 @@ def describe(outcome: Outcome, *, shot: str = "") -> dict[str, Any]:
     metadata["provenance"] = dg.MetadataValue.md(f"[the whole chain]({PROVENANCE_ROUTE}/{place}) of `{place}`")
     for name, value in outcome.figures.items():
         metadata[name if name not in metadata else f"figure_{name}"] = value
-    for index, name in enumerate(outcome.previews):
-        url = f"{PREVIEW_ROUTE}/{outcome.key}/{outcome.generation}/{name}"
-        metadata["preview" if index == 0 else f"preview_{index + 1}"] = dg.MetadataValue.md(f"![{name}]({url})")
     if shot and "review.html" in outcome.files:
         # The artifact can't change any more: what people say later is behind this address.
         metadata["review"] = dg.MetadataValue.md(f"[page, status and notes]({REVIEW_ROUTE}/{shot})")
@@ -105,8 +109,7 @@ def _build(stage: Stage) -> dg.AssetsDefinition:
         group_name=_group(stage.name),
         check_specs=[dg.AssetCheckSpec(name, asset=stage.name, blocking=True) for name in stage.checks],
         code_version=str(stage.version),
-        pool="gpu" if stage.uses_gpu else None,
-        kinds={"gpu"} if stage.uses_gpu else set(),
+        op_tags={QUEUE_TAG: CPU, **pod_tags(stage.name)},  # a shot whose backend wants a GPU goes elsewhere
     )
     def _asset(context: dg.AssetExecutionContext, studio: Studio) -> dg.MaterializeResult:
         outcome = _make(context, studio, stage.name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dagster as dg
 
 from studio_pipeline.dag.assets import RefusingIOManager, Studio, build_assets
+from studio_pipeline.dag.executors import chosen_executor
 from studio_pipeline.dag.sensors import build_sensors
 from studio_pipeline.line.graph import graph
 
@@ -14,12 +15,16 @@ JOB = "shot_line"
 
 
 def build_definitions() -> dg.Definitions:
-    """Everything that Dagster knows of the studio."""
+    """Everything that Dagster knows of the studio.
+
+    Raises:
+        InputError: The environment names an executor that isn't to be had.
+    """
     job = dg.define_asset_job(JOB, selection=list(graph()), description="Make what a shot lacks.")
     return dg.Definitions(
         assets=build_assets(),
         jobs=[job],
         sensors=build_sensors(job),
         resources={"studio": Studio(), "io_manager": RefusingIOManager()},
-        executor=dg.in_process_executor,
+        executor=chosen_executor(),
     )

@@ -24,9 +24,10 @@ def serve(*, host: str, port: int, store: Any) -> None:
     import uvicorn
     from dagster import DagsterInstance
     from dagster._core.workspace.context import WorkspaceProcessContext
-    from dagster._core.workspace.load_target import ModuleTarget
     from dagster_webserver.app import create_app_from_workspace_process_context
     from starlette.routing import Route
+
+    from studio_pipeline.dag.workspace import workspace_target
 
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -36,12 +37,11 @@ def serve(*, host: str, port: int, store: Any) -> None:
             raise InputError(
                 f"can't listen on {host}:{port} ({error.strerror})", do="choose another with --port"
             ) from error
-    target = ModuleTarget(
-        module_name="studio_pipeline.dag.definitions", attribute=None, working_directory=None, location_name="studio"
-    )
     with (
         DagsterInstance.get() as instance,
-        WorkspaceProcessContext(instance, workspace_load_target=target, code_server_log_level="warning") as context,
+        WorkspaceProcessContext(
+            instance, workspace_load_target=workspace_target(), code_server_log_level="warning"
+        ) as context,
     ):
         app = create_app_from_workspace_process_context(context, "", 2000)
         app.router.routes[:0] = [

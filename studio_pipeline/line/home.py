@@ -33,6 +33,14 @@ concurrency:
     default_limit: 1
 """
 
+# For Dagster's own commands, as the daemon's: where the studio's code is, under the name that runs are queued with.
+_WORKSPACE_YAML = """\
+load_from:
+  - python_module:
+      module_name: studio_pipeline.dag.definitions
+      location_name: studio
+"""
+
 
 # DAGSTER_HOME values that this process set itself: a second home opened here must not inherit the first one's.
 _opened: set[str] = set()
@@ -135,9 +143,10 @@ def open_home(root: str | Path | None = None) -> Home:
         local = [] if "://" in home.store else [Path(home.store)]
         for folder in (home.root, *local, home.scratch, home.dagster):
             folder.mkdir(parents=True, exist_ok=True)
-        settings = home.dagster / "dagster.yaml"
-        if not settings.exists():
-            settings.write_text(_DAGSTER_YAML, encoding="utf-8")
+        settings = {"dagster.yaml": _DAGSTER_YAML, "workspace.yaml": _WORKSPACE_YAML}
+        if not (home.dagster / "dagster.yaml").exists():
+            for name, text in settings.items():
+                (home.dagster / name).write_text(text, encoding="utf-8")
     except OSError as error:
         raise StorageError(
             f"the studio's home {home.root} can't be written ({error.strerror})", do="set STUDIO_HOME"

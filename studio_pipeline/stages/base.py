@@ -103,6 +103,7 @@ class Backend:
     distributions: tuple[str, ...] = ()  # installed distributions whose versions belong to the key
     assets: tuple[str, ...] = ()  # folders of the asset library whose content belongs to the key, weights for one
     available: str = ""  # "module:function" that returns "" or says what is missing and what to do
+    uses_gpu: bool = False  # computes on a CUDA device where there is one: a farm sends its steps to GPU workers
 
     def load(self) -> Callable[[StageContext], StageResult]:
         """Import and return the backend's function."""
@@ -138,7 +139,6 @@ class Stage:
     backends: Mapping[str, Backend]
     default: str  # backend when the shot names none
     checks: tuple[str, ...] = ()  # names of the verdicts that the stage gives, each always present
-    uses_gpu: bool = False
     assets: tuple[str, ...] = ()  # folders of the asset library whose content belongs to the key
     override: Override | None = None  # None: no hand-made file can take its place
     renamed: Mapping[str, str] = field(default_factory=dict)  # backends by the names that they had before

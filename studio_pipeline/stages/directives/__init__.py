@@ -81,6 +81,7 @@ BACKENDS = {
         smaller="studio_pipeline.stages.directives:smaller_vlm",
         distributions=(*_DISTRIBUTIONS, "torch", "transformers", "outlines-core"),
         available="studio_pipeline.stages.directives.vlm_loading:available",
+        uses_gpu=True,
     ),
 }
 

@@ -44,9 +44,9 @@ STAGE = Stage(
         "classical": Backend(
             run="studio_pipeline.stages.observations.classical:run", settings=ClassicalSettings, distributions=_PLAIN
         ),
-        "sam2": Backend(run=_RUN, settings=Sam2Settings, distributions=_NETWORKS, available=_AVAILABLE),
+        "sam2": Backend(run=_RUN, settings=Sam2Settings, distributions=_NETWORKS, available=_AVAILABLE, uses_gpu=True),
         "depth_anything": Backend(
-            run=_RUN, settings=DepthAnythingSettings, distributions=_NETWORKS, available=_AVAILABLE
+            run=_RUN, settings=DepthAnythingSettings, distributions=_NETWORKS, available=_AVAILABLE, uses_gpu=True
         ),
         "external": Backend(run=_RUN, settings=ExternalSettings, distributions=_NETWORKS),
     },

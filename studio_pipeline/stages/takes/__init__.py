@@ -80,6 +80,7 @@ STAGE = Stage(
             distributions=("numpy", "opencv-python-headless", "av", "torch", "diffusers", "transformers", "accelerate"),
             assets=("taxonomy",),  # explains the tags of the prompt
             available="studio_pipeline.stages.takes.diffusers_loading:available",
+            uses_gpu=True,
         ),
         "hosted": Backend(
             run="studio_pipeline.stages.takes.hosted_run:run",
