@@ -176,11 +176,17 @@ def why(
 
 
 @app.command()
-def status(only: OnlyShots = None, as_json: AsJson = False) -> None:
-    """Shots x stages of this home: made, outdated, failed or waiting."""
+def status(
+    only: OnlyShots = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Draw it again every 2 s until Ctrl-C; terminal only.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Shots x stages of this home now: made, being made (by whom, how far), queued, waiting or failed."""
     from studio_pipeline.cli.status import show_status
 
-    show_status(only, as_json=as_json)
+    show_status(only, as_json=as_json, watch=watch)
 
 
 @app.command()

@@ -32,6 +32,7 @@ class StagePlan:
     artifact: Artifact | None = None
     version: str = ""  # latest published version of this very content, or of anything when it would run
     failure: str = ""  # why the last attempt at this key failed
+    failed_at: float = 0.0  # and when [s since the epoch]
     reduced: str = ""  # which settings were made smaller after it ran out of memory, in words
     accepted: Acceptance | None = None  # who let the artifact stand although the code has changed
 
@@ -136,9 +137,11 @@ def _plan_stage(
         reason = _in_words(word) if word else state
         return StagePlan(name, "cached", reason, backend, key, made_of, artifact, shown, accepted=word)
     failure = store.shots.last_failure(shot.id, name, key=key)
-    failed = failure.error if failure else ""
+    failed, when = (failure.error, failure.time) if failure else ("", 0.0)
     reason = damage or (f"failed before: {failed}" if failed else changes_since(store, shot.id, name, made_of))
-    return StagePlan(name, "would run" if allowed else "waits", reason, backend, key, made_of, None, version, failed)
+    return StagePlan(
+        name, "would run" if allowed else "waits", reason, backend, key, made_of, None, version, failed, when
+    )
 
 
 def _with_reduction(item: StagePlan, words: str) -> StagePlan:

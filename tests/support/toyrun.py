@@ -27,8 +27,13 @@ def wait(context, gate, seconds=60.0):
 """
 
 
-def start_toy(folder: Path, script: str, *, environment: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
-    """Run ``script`` after the toy studio is set up (``toy``, ``wait``); output goes to ``folder/toy.log``."""
+def start_toy(
+    folder: Path, script: str, *, environment: Mapping[str, str] | None = None, terminal: int | None = None
+) -> subprocess.Popen[str]:
+    """Run ``script`` after the toy studio is set up (``toy``, ``wait``); output goes to ``folder/toy.log``.
+
+    With a ``terminal``, a descriptor of a pseudo terminal, it goes there.
+    """
     here = Path(__file__)
     given = [os.environ["PYTHONPATH"]] if os.environ.get("PYTHONPATH") else []
     paths = os.pathsep.join([str(here.parents[1]), str(here.parents[2]), *given])
@@ -36,7 +41,7 @@ def start_toy(folder: Path, script: str, *, environment: Mapping[str, str] | Non
     with (folder / "toy.log").open("a") as log:
         return subprocess.Popen(
             [sys.executable, "-c", SCRIPT + script],
-            cwd=folder, env=variables, stdout=log, stderr=log, text=True,
+            cwd=folder, env=variables, stdout=terminal or log, stderr=terminal or log, text=True,
         )  # fmt: skip
 
 
