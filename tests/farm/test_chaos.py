@@ -104,7 +104,6 @@ def stress(
             chaos.end()
             farm.end()
             scratch.down()
-            (folder / "chaos.txt").write_text("\n".join(chaos.told))
 
 
 def start(farm: Farm) -> None:

@@ -147,6 +147,8 @@ class Chaos:
             if what:
                 self.done[chosen.__name__.strip("_")] += 1
                 self.told.append(f"{time.strftime('%H:%M:%S')} {what}")
+                with (self.farm.folder / "chaos.txt").open("a") as file:
+                    file.write(self.told[-1] + "\n")
 
     def _supervise(self) -> None:
         """Starts what has ended, as docker's restart policy does."""
