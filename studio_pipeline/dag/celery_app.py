@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from functools import cache
+from importlib.util import find_spec
 from typing import Any
 
 from celery import Celery
@@ -23,6 +24,7 @@ BROKER = "STUDIO_BROKER_URL"
 QUEUES = ("cpu", "gpu")
 STEP_TASK = "studio.step"
 
+_REDIS = ("redis", "sentinel")
 _LEVELS = 10  # RabbitMQ's priorities, 0 to 10
 _LONGEST_STEP = 24 * 3600  # [s] Redis delivers again what wasn't acknowledged by then, done or not
 
@@ -37,6 +39,10 @@ def broker_url() -> str:
     if "://" not in url:
         # What is there isn't repeated: it may hold a password.
         raise InputError("the farm's broker isn't named", where=BROKER, do="set it to amqp://user:password@host:5672//")
+    if url.startswith(_REDIS) and find_spec("redis") is None:
+        raise InputError(
+            "a broker on Redis needs a package that isn't here (redis)", where=BROKER, do="pip install redis"
+        )
     return url
 
 
@@ -62,7 +68,7 @@ def celery_app() -> Celery:
 
 def _settings(broker: str) -> dict[str, Any]:
     transport: dict[str, Any] = {"confirm_publish": True}  # a message that the broker didn't keep is sent again
-    if broker.startswith(("redis", "sentinel")):
+    if broker.startswith(_REDIS):
         transport = {"visibility_timeout": _LONGEST_STEP, "priority_steps": list(range(_LEVELS))}
     return {
         "broker_url": broker,
@@ -99,4 +105,4 @@ def _settings(broker: str) -> dict[str, Any]:
 def message_priority(given: int) -> int:
     """A run's priority (0 is ordinary, more is sooner) as the broker counts: RabbitMQ from 0 up, Redis from 9 down."""
     level = max(0, min(_LEVELS - 1, 5 + given))
-    return _LEVELS - 1 - level if broker_url().startswith(("redis", "sentinel")) else level
+    return _LEVELS - 1 - level if os.environ.get(BROKER, "").startswith(_REDIS) else level

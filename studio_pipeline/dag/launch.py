@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+from dagster._config.errors import PostProcessingError
 from dagster._core.definitions.data_version import DATA_VERSION_TAG
-from dagster._core.errors import DagsterExecutionInterruptedError
+from dagster._core.errors import DagsterExecutionInterruptedError, DagsterInvalidConfigError
 from sqlalchemy.exc import DBAPIError
 
 from studio_pipeline.dag.assets import PROCESS, SHOTS, check_result, describe
 from studio_pipeline.dag.build import JOB, build_definitions
 from studio_pipeline.line.make import Outcome
 from studio_pipeline.line.processes import is_gone, process_name
-from studio_pipeline.schema.errors import StorageError, one_line
+from studio_pipeline.schema.errors import InputError, StorageError, one_line
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
@@ -32,6 +34,7 @@ def open_instance(*, lasting: bool = True) -> Iterator[DagsterInstance]:
 
     Raises:
         StorageError: Its database can't be opened or written, by whatever is done inside the block.
+        InputError: Its settings are wrong, or name what the environment lacks.
     """
     logging.getLogger("dagster").setLevel(logging.CRITICAL)
     try:
@@ -44,6 +47,26 @@ def open_instance(*, lasting: bool = True) -> Iterator[DagsterInstance]:
             where=where,
             do="free space or check permissions",
         ) from error
+    except (DagsterInvalidConfigError, PostProcessingError) as error:
+        raise InputError(
+            f"Dagster's settings can't be used ({_in_short(error)})",
+            where=f"{os.environ.get('DAGSTER_HOME', '')}/dagster.yaml",
+            do="set what they name in the environment: deploy/farm.env.example has a farm's",
+        ) from None
+    except Exception as error:
+        # dagster-postgres has its own kind for a server that doesn't answer, and need not be installed.
+        if type(error).__name__ != "DagsterPostgresException":
+            raise
+        raise StorageError(
+            f"Dagster's database doesn't answer ({one_line(error.__cause__)[:200]})",
+            do="start it, or check STUDIO_PG_*",
+        ) from None
+
+
+def _in_short(error: Exception) -> str:
+    """What is wrong with Dagster's settings; its own text begins with a description of all that they may hold."""
+    missing = re.search(r'environment variable "(\w+)"', str(error))
+    return f"{missing[1]} isn't set" if missing else one_line(error)[:200]
 
 
 def register_shots(instance: DagsterInstance, shots: Sequence[str]) -> None:

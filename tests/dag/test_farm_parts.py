@@ -252,6 +252,20 @@ def test_submit_wants_a_queue_and_says_what_to_do(toy: Toy, shots, studio: Comma
     assert code == 2 and "--all" in err
 
 
+def test_a_farm_that_is_not_there_is_one_line(
+    toy: Toy, studio: Command, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(repository / "deploy"))
+    code, _, err = studio("cancel", "--all")
+    assert code == 2 and re.search(r"STUDIO_PG_[A-Z]+ isn't set", err) and len(err.splitlines()) == 1
+    for name in ("HOST", "USER", "DATABASE"):
+        monkeypatch.setenv(f"STUDIO_PG_{name}", "127.0.0.1")
+    monkeypatch.setenv("STUDIO_PG_PASSWORD", "not-to-be-seen")
+    monkeypatch.setenv("STUDIO_PG_PORT", "1")
+    code, _, err = studio("cancel", "--all")
+    assert code == 4 and "doesn't answer" in err.splitlines()[-1] and "not-to-be-seen" not in err
+
+
 def test_what_is_there_is_told_and_launches_nothing(toy: Toy, shots, store, studio: Command) -> None:
     (shot,) = shots()
     for stage in ALL:

@@ -77,13 +77,13 @@ def draw_shots(folder: Path, count: int, seed: int, *, poison: bool, busy: float
 
 @dataclass
 class Chaos:
-    """A process's worth of bad luck: every few seconds one thing breaks, by the seed; a supervisor starts it again.
+    """A night's worth of bad luck: every few steps one thing breaks, by the seed; a supervisor starts it again.
 
     Args:
         farm: What is broken. Its scratch folder is a file system of its own when ``quota`` may fill it.
         seed: Of the order and the moments.
         pause: How long a paused worker stands still [s]; longer than the lease.
-        every: Mean time between two misfortunes [s].
+        every: Mean number of steps that end between two misfortunes.
         quota: The mount point that can be filled; None when there is none.
         most: How many misfortunes; each kind comes once before any comes again.
     """
@@ -141,12 +141,26 @@ class Chaos:
         # Each kind once in an order of its own, then by weight: a short run has seen everything.
         first = [kind for kind, _ in kinds]
         self._draw.shuffle(first)
-        while sum(self.done.values()) < self.most and not self._stop.wait(self._draw.expovariate(1 / self.every)):
+        while sum(self.done.values()) < self.most and self._until_steps(self._draw.expovariate(1 / self.every)):
             chosen = first.pop() if first else self._draw.choices([k for k, _ in kinds], [w for _, w in kinds])[0]
             what = chosen()
             if what:
                 self.done[chosen.__name__.strip("_")] += 1
                 self.told.append(f"{time.strftime('%H:%M:%S')} {what}")
+                with (self.farm.folder / "chaos.txt").open("a") as file:
+                    file.write(self.told[-1] + "\n")
+
+    def _until_steps(self, more: float) -> bool:
+        """Wait until that many more steps have ended: a slow machine is not broken more often than a fast one."""
+        target = self._steps() + more
+        while self._steps() < target:
+            if self._stop.wait(0.5):
+                return False
+        return not self._stop.is_set()
+
+    def _steps(self) -> int:
+        path = Path(self.farm.environment["TOYFARM_JOURNAL"])
+        return path.read_text().count("end ") if path.exists() else 0
 
     def _supervise(self) -> None:
         """Starts what has ended, as docker's restart policy does."""
