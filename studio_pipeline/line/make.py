@@ -197,7 +197,8 @@ def _check_attempts(lease: Lease, where: str) -> None:
 def _last_seen(losses: tuple[Loss, ...]) -> str:
     last = losses[-1]
     hosts = list(dict.fromkeys(loss.worker for loss in losses))
-    how_far = f" at {last.fraction:.0%}" + (f" '{last.message}'" if last.message else "")
+    how_far = f" at {last.fraction:.0%}" if last.fraction else ""
+    how_far += f" '{last.message}'" if last.message else ""
     return f"last {last.worker}{how_far}" + (f" (before: {', '.join(hosts[:-1])})" if len(hosts) > 1 else "")
 
 
