@@ -83,7 +83,9 @@ def _table(rows: Sequence[ShotRow], words: Mapping[str, str], width: int, *, who
             name, strip = (row.shot, _strip(row)) if index == 0 else ("", "")
             state = Text(cell.state, style=STYLES[cell.state])
             if row.state == "done":
-                table.add_row(name, strip, state, "", Text(words.get(row.shot, ""), style="dim"))
+                smaller = [f"{one.stage} {one.reason}" for one in row.cells if one.reason.startswith("reduced after")]
+                told = "; ".join(part for part in (words.get(row.shot, ""), *smaller) if part)
+                table.add_row(name, strip, state, "", Text(told, style="dim"))
             else:
                 detail = _working(cell, bar, sizes) if cell.state == "running" else _waiting(row.shot, cell)
                 table.add_row(name, strip, state, cell.stage, detail)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from dagster._core.storage.tags import (
+    MAX_RETRIES_TAG,
     PARENT_RUN_ID_TAG,
     PARTITION_NAME_TAG,
     PRIORITY_TAG,
@@ -22,13 +23,14 @@ from studio_pipeline.line.rescue import MAX_RESCUES, Patience, RunSeen, lost_run
 if TYPE_CHECKING:
     from dagster import DagsterInstance, DagsterRun
 
-__all__ = ["LOST", "RESCUES", "RESCUE_OF", "rescue_runs", "runs_in_progress"]
+__all__ = ["LOST", "RESCUES", "RESCUE_OF", "goes_on", "rescue_runs", "runs_in_progress"]
 
 LOST = "studio/lost"  # on a run whose worker was lost: "launch again", or "enough" after too many times
+LOST_RUN = "studio/lost_run"  # and which run that was said of
 RESCUE_OF = "studio/rescue_of"  # on the run that goes on with it: that run
 RESCUES = "studio/rescues"  # and how often the work was rescued
 _CARRIED = ("studio/", "dagster-celery/")
-_OWN = {PROCESS, LOST, RESCUE_OF, RESCUES}
+_OWN = {PROCESS, LOST, LOST_RUN, RESCUE_OF, RESCUES}
 _STOPPING = 10.0  # how long a run's process may take to end when it is asked to [s]
 
 _STEP_ENDS = {
@@ -56,7 +58,12 @@ def rescue_runs(instance: DagsterInstance, store: Any, *, patience: Patience | N
     for run_id, reason in lost.items():
         _fail(instance, runs[run_id], reason)
     waiting = instance.get_runs(dg.RunsFilter(tags={LOST: "launch again"}, statuses=[dg.DagsterRunStatus.FAILURE]))
-    return [request for run in waiting if (request := _again(instance, run)) is not None]
+    return [request for run in waiting if goes_on(run) and (request := _again(instance, run)) is not None]
+
+
+def goes_on(run: DagsterRun) -> bool:
+    """Whether a run was lost and is, or was, launched again. One that was re-executed by hand inherits its tags."""
+    return run.tags.get(LOST_RUN) == run.run_id and run.tags.get(LOST, "").startswith("launch")
 
 
 def runs_in_progress(instance: DagsterInstance) -> Iterator[RunSeen]:
@@ -96,7 +103,9 @@ def _fail(instance: DagsterInstance, run: DagsterRun, reason: str) -> None:
     again = times < MAX_RESCUES
     end = "it is launched again from there" if again else f"it was rescued {times} times already: studio retry"
     _stop(instance, run)
-    instance.add_run_tags(run.run_id, {LOST: "launch again" if again else "enough"})
+    # Dagster's own retries of whole runs, where they are on, would launch it a second time.
+    tags = {LOST: "launch again" if again else "enough", LOST_RUN: run.run_id, MAX_RETRIES_TAG: "0"}
+    instance.add_run_tags(run.run_id, tags)
     instance.report_run_failed(run, f"{reason}; {end}")
 
 

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from studio_pipeline.line.graph import graph
 from studio_pipeline.line.plan import ShotPlan, StagePlan
+from studio_pipeline.line.queues import CPU, GPU, needs_gpu
+from studio_pipeline.line.resolve import ResolvedShot
 from studio_pipeline.line.trouble import kind_of_again
 from studio_pipeline.store import LeaseState
 
@@ -71,7 +72,7 @@ class Board:
 
     rows: tuple[ShotRow, ...]
     workers: int = 0  # that make something
-    machine_seconds: float | None = None  # that the rest will take, as far as past timings tell
+    machine_seconds: float | None = None  # that what was launched will still take, as far as past timings tell
 
     def counts(self) -> Counter[str]:
         """Stages by state."""
@@ -125,9 +126,10 @@ def board_of(
         shot_runs = by_shot.get(plan.shot.id, [])
         cells = []
         for item in plan.stages:
-            cell = _cell(plan.shot.id, item, by_key.get(item.key or ""), shot_runs, place, timings, now)
+            cell = _cell(plan.shot, item, by_key.get(item.key or ""), shot_runs, place, timings, now)
             cells.append(cell)
-            if cell.state not in ("done", "failed") and (usual := timings.usual(item)) is not None:
+            going_on = bool(shot_runs) or cell.state == "running"
+            if going_on and cell.state not in ("done", "failed") and (usual := timings.usual(item)) is not None:
                 rest.append(cell.left if cell.left is not None else usual)
         ours[plan.shot.id] = ShotRow(plan.shot.id, tuple(cells))
     workers = len({(lease.host, lease.pid) for lease in leases if lease.state == "live"})
@@ -135,7 +137,7 @@ def board_of(
 
 
 def _cell(
-    shot: str,
+    shot: ResolvedShot,
     item: StagePlan,
     lease: LeaseState | None,
     runs: Sequence[RunNow],
@@ -144,10 +146,10 @@ def _cell(
     now: float,
 ) -> Cell:
     if item.artifact is not None:
-        return Cell(item.stage, "done", item.reason, item.version)
+        return Cell(item.stage, "done", item.reduced or item.reason, item.version)
     mine = [run for run in runs if run.wants(item.stage)]
     if lease is not None and lease.state == "live":
-        return _being_made(shot, item, lease, timings, now)
+        return _being_made(shot.id, item, lease, timings, now)
     if item.state == "waits" or not (item.key or mine):
         word = "waits" if item.state == "waits" else "to do"
         return Cell(item.stage, word, item.reason, item.version)
@@ -161,7 +163,7 @@ def _cell(
     if not item.key and mine:
         return Cell(item.stage, "waits", item.reason, item.version)
     if started:
-        kind = "gpu" if graph()[item.stage].uses_gpu else "cpu"
+        kind = GPU if needs_gpu(shot, item.stage) else CPU
         retry = next((run.retry for run in started if run.retry), "")
         return Cell(item.stage, "queued", _retry_words(retry) or f"next for a {kind} worker", item.version)
     if mine:
@@ -175,8 +177,9 @@ def _being_made(shot: str, item: StagePlan, lease: LeaseState, timings: Timings,
     took, usual = max(0.0, now - lease.began) if lease.began else None, timings.usual(item)
     left = None
     if usual is not None:
-        # A stage that says how far it is knows better than the clock; one that is late is about to end.
-        left = usual * (1.0 - lease.fraction) if lease.fraction else max(0.0, usual - (took or 0.0))
+        # A stage that says how far it is knows better than the clock, and one that is late better than others' times.
+        whole = max(usual, took / lease.fraction) if took and lease.fraction and took > usual else usual
+        left = whole * (1.0 - lease.fraction) if lease.fraction else max(0.0, usual - (took or 0.0))
     told: dict[str, Any] = {
         "fraction": lease.fraction,
         "message": lease.message,

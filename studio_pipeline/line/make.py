@@ -154,15 +154,28 @@ def make_stage(
         # Thought dead, overtaken: the other's result is this one's too.
         raise Busy(str(lost)) from lost
     except StudioError as error:
-        if isinstance(error, OutOfMemory):
-            error = _after_memory_ran_out(store, shot, name, error)
-        if (retry := again(error)) is not None:
-            watcher().again(shot.id, name, retry.said)
-            raise Again(retry) from error
-        _fail(store, shot, mine, error, {"run": run_id, "attempt": lease.attempt, "host": platform.node()})
-        raise error from error.__cause__
+        told = _troubled(store, shot, mine, error, again, {"run": run_id, "attempt": lease.attempt})
+        raise told from (error if isinstance(told, Again) else told.__cause__)
     watcher().finished(shot.id, name, outcome)
     return outcome
+
+
+def _troubled(
+    store: Store,
+    shot: ResolvedShot,
+    mine: StagePlan,
+    error: StudioError,
+    again: Callable[[Exception], Retry | None],
+    details: Mapping[str, str | int],
+) -> Exception:
+    """What to raise for an error: `Again`, or the error after it was kept as the key's failure."""
+    if isinstance(error, OutOfMemory):
+        error = _after_memory_ran_out(store, shot, mine.stage, error)
+    if (retry := again(error)) is not None:
+        watcher().again(shot.id, mine.stage, retry.said)
+        return Again(retry)
+    _fail(store, shot, mine, error, {**details, "host": platform.node()})
+    return error
 
 
 def _after_memory_ran_out(store: Store, shot: ResolvedShot, name: str, error: OutOfMemory) -> OutOfMemory:
@@ -197,7 +210,8 @@ def _check_attempts(lease: Lease, where: str) -> None:
 def _last_seen(losses: tuple[Loss, ...]) -> str:
     last = losses[-1]
     hosts = list(dict.fromkeys(loss.worker for loss in losses))
-    how_far = f" at {last.fraction:.0%}" + (f" '{last.message}'" if last.message else "")
+    how_far = f" at {last.fraction:.0%}" if last.fraction else ""
+    how_far += f" '{last.message}'" if last.message else ""
     return f"last {last.worker}{how_far}" + (f" (before: {', '.join(hosts[:-1])})" if len(hosts) > 1 else "")
 
 

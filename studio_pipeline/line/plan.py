@@ -145,7 +145,9 @@ def _plan_stage(
 
 
 def _with_reduction(item: StagePlan, words: str) -> StagePlan:
-    return replace(item, reduced=words, reason=f"{item.reason}; {words}") if words else item
+    if not words:
+        return item
+    return replace(item, reduced=words, reason=item.reason if words in item.reason else f"{item.reason}; {words}")
 
 
 def _accepted(store: Store, word: Acceptance, *, deep: bool) -> Artifact | None:

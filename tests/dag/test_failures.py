@@ -15,7 +15,7 @@ import studio_pipeline.dag.launch as launch
 from studio_pipeline.dag.assets import Studio
 from studio_pipeline.dag.build import build_definitions
 from studio_pipeline.dag.failures import untold
-from studio_pipeline.dag.rescue import LOST
+from studio_pipeline.dag.rescue import LOST, LOST_RUN
 from studio_pipeline.line.shots import save_shot
 from studio_pipeline.schema.errors import InputError
 
@@ -90,6 +90,8 @@ def test_a_run_that_was_killed_is_told_and_one_that_goes_on_is_not(
         run = instance.create_run_for_job(
             launch._job(), tags={"dagster/partition": "toy_a_0010", **tags}, status=dg.DagsterRunStatus.STARTED
         )
+        if LOST in tags:
+            instance.add_run_tags(run.run_id, {LOST_RUN: run.run_id})
         instance.report_run_failed(run, "The process of this run was killed.")
         return run.run_id
 
@@ -98,6 +100,9 @@ def test_a_run_that_was_killed_is_told_and_one_that_goes_on_is_not(
     assert untold(instance, store, failed(**{LOST: "launch again"})) == []
     assert untold(instance, store, failed(**{LOST: "launched again"})) == []
     assert untold(instance, store, failed(**{LOST: "enough"})) != []
+    inherited = failed(**{LOST: "launch again"})
+    instance.add_run_tags(inherited, {LOST_RUN: "its parent"})  # as a re-execution from the UI has it
+    assert untold(instance, store, inherited) != []
     assert untold(instance, store, "no such run") == []
 
 

@@ -105,13 +105,21 @@ def test_a_killed_worker_s_run_is_failed_and_goes_on_from_there(
     assert tags == {
         "studio/shot": shot.id, "studio/show": "toy", "dagster/priority": "3", RESCUES: "1", RESCUE_OF: run.run_id,
     }  # fmt: skip
-    assert "dagster/image" not in request.tags
+    assert "dagster/image" not in request.tags and "dagster/max_retries" not in request.tags
+    assert failed.tags["dagster/max_retries"] == "0"  # Dagster's own retry of whole runs keeps out of it
     assert [again.run_key for again in rescue_runs(instance, store)] == [request.run_key]  # until it was launched
     result = launch._job().execute_in_process(
         instance=instance, partition_key=shot.id, asset_selection=request.asset_selection, tags=request.tags
     )
     assert result.success and {item.state for item in plan_shot(store, shot).stages} == {"cached"}
     assert rescue_runs(instance, store) == [] and instance.get_run_by_id(run.run_id).tags[LOST] == "launched again"
+
+
+def test_a_lost_run_executed_again_by_hand_is_a_run_of_its_own(toy: Toy, shots, store, instance) -> None:
+    shot = prepared(store, shots, instance)
+    run = started(instance, shot.id, **{LOST: "launch again", "studio/lost_run": "its parent"})
+    instance.report_run_failed(run, "mesh has no limbs")
+    assert rescue_runs(instance, store, patience=AT_ONCE) == []
 
 
 def done(instance: dg.DagsterInstance, run: dg.DagsterRun) -> set[str]:
