@@ -18,6 +18,7 @@ from scipy.spatial.transform import Rotation
 
 from studio_pipeline.geometry.rotations import axis_angle_to_matrix
 from studio_pipeline.schema.errors import InputError, one_line
+from studio_pipeline.schema.files import regular_bytes
 
 __all__ = ["Bvh", "read_bvh", "write_bvh"]
 
@@ -82,13 +83,7 @@ def read_bvh(path: Path) -> Bvh:
         InputError: It is missing, no BVH, truncated, or beyond what this module holds.
     """
     path = Path(path)
-    try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise InputError(f"has {size / 2**20:.0f} MB, at most {MAX_BYTES >> 20}", where=path, do="cut the motion")
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", where=path) from error
+    text = regular_bytes(path, limit=MAX_BYTES, do="cut the motion").decode("utf-8", errors="replace")
     parts = re.split(r"(?mi)^[ \t]*MOTION[ \t]*\r?$", text, maxsplit=1)
     if len(parts) != 2 or not re.match(r"\s*HIERARCHY\b", parts[0], re.IGNORECASE):
         raise InputError("is no BVH file: it has no HIERARCHY and MOTION", where=path, do="export the motion as BVH")

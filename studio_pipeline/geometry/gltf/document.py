@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import struct
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
 from studio_pipeline.geometry.gltf.files import MissingFileError, decode_data_uri, folder_file, read_capped
 from studio_pipeline.geometry.gltf.json_view import JsonObject
 from studio_pipeline.schema.errors import InputError
+from studio_pipeline.schema.files import json_value
 
 __all__ = ["Document", "open_document", "parse_container"]
 
@@ -40,10 +40,6 @@ _SUPPORTED = {
 }
 
 
-def _refuse_constant(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no JSON number")
-
-
 def parse_container(data: bytes, where: object) -> tuple[dict[str, Any], bytes | None]:
     """Split a GLB (or a plain glTF JSON) into its JSON and its binary chunk.
 
@@ -58,10 +54,7 @@ def parse_container(data: bytes, where: object) -> tuple[dict[str, Any], bytes |
         raise InputError("is neither GLB nor glTF", where=where, do="export the character as glTF 2.0 (.glb)")
     if len(text) > MAX_JSON_BYTES:
         raise InputError(f"has {len(text) >> 20} MB of JSON", where=where, do="export as binary GLB")
-    try:
-        value = json.loads(text.decode("utf-8-sig"), parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"holds broken JSON ({error})", where=where, do=_REDO) from error
+    value = json_value(text, where=where, do=_REDO, constants=False, what="holds broken JSON")
     if not isinstance(value, dict):
         raise InputError("holds JSON that is no object", where=where, do=_REDO)
     return value, chunk
