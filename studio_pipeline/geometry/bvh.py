@@ -26,6 +26,7 @@ MAX_BYTES = 64 << 20
 MAX_JOINTS = 1000
 MAX_FRAMES = 200_000
 MAX_POSES = 4_000_000  # frames times joints
+MAX_VALUES = 24_000_000
 MAX_NUMBER = 1e9  # of an offset or a position, in any unit
 _CHANNELS = {f"{axis}{kind}": (kind, index) for index, axis in enumerate("xyz") for kind in ("position", "rotation")}
 
@@ -191,7 +192,7 @@ def _table(path: Path, text: str, width: int) -> tuple[np.ndarray, float]:
             where=path,
             do="export the motion again",
         )
-    words = text[head.end() :].split()
+    words = text[head.end() :].split(maxsplit=min(max(frames * width, 0), MAX_VALUES))
     if width == 0 or len(words) != frames * width:
         what = f"declares {frames} frames of {width} values but holds {len(words)} values"
         raise InputError(what, where=path, do="export the motion again")

@@ -11,6 +11,11 @@ def one_line(text: object) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in folded)
 
 
+def _short(text: str, most: int) -> str:
+    """The text, its middle left out where it is longer: both ends of a path and of a sentence say something."""
+    return text if len(text) <= most else f"{text[: most // 2]} ... {text[-most // 3 :]}"
+
+
 class StudioError(Exception):
     """An error told to the user as one line, never as a traceback.
 
@@ -23,7 +28,7 @@ class StudioError(Exception):
     exit_code = 1
 
     def __init__(self, what: object, *, where: object = "", do: object = "") -> None:
-        self.what, self.where, self.do = one_line(what), one_line(where), one_line(do)
+        self.what, self.where, self.do = _short(one_line(what), 2000), _short(one_line(where), 600), one_line(do)
         super().__init__(str(self))
 
     def __str__(self) -> str:

@@ -10,10 +10,25 @@ from typing import Any, NoReturn
 
 from studio_pipeline.schema.errors import InputError, one_line
 
-__all__ = ["MAX_JSON_VALUES", "json_value", "regular_bytes"]
+__all__ = ["MAX_JSON_VALUES", "check_path", "json_value", "regular_bytes"]
 
 MAX_JSON_VALUES = 4_000_000
 """Values of one JSON text; each costs some hundred bytes once it is read, however short it was written."""
+
+
+def check_path(path: Path) -> None:
+    """Refuse a path that the system has no use for; one where nothing is yet is fine.
+
+    Raises:
+        InputError: It is too long, links to itself, holds a null character, or nobody may look at it.
+    """
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except (OSError, ValueError) as error:
+        what = getattr(error, "strerror", None) or one_line(error)[:120]
+        raise InputError(f"can't be opened ({what})", where=str(path)[:120], do="check the path") from None
 
 
 def regular_bytes(path: Path, *, limit: int, where: object = "", do: str = "") -> bytes:

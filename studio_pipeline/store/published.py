@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from studio_pipeline.schema.errors import StorageError
+from studio_pipeline.schema.errors import InputError
 from studio_pipeline.store.keys import canonical_json, plain
 from studio_pipeline.store.manifest import Corrupt, check_key, decode_record, encode_record
 from studio_pipeline.store.primitive import Exists, Missing, Primitive
@@ -232,5 +232,5 @@ def _version_of(name: str) -> tuple[int, int]:
 def _folder(shot_id: str, *parts: str) -> str:
     for part in (shot_id, *parts):
         if not _safe.fullmatch(part):
-            raise StorageError(f"{ascii(part)[:80]} cannot name a shot or a stage")
+            raise InputError(f"{ascii(part)[:80]} cannot name a shot or a stage", do="studio status lists the shots")
     return "/".join(("shots", shot_id, *parts)) + "/"

@@ -19,6 +19,7 @@ __all__ = ["Document", "open_document", "parse_container"]
 MAX_JSON_BYTES = 128 << 20
 MAX_ELEMENTS = 16_000_000  # of one accessor
 MAX_VALUES = 300_000_000  # numbers that all accessors of a file may decode to
+MAX_ZEROS = 32_000_000  # of these those that no byte of the file stands for
 MAX_OBJECTS = 100_000  # of any top-level list
 
 _REDO = "export the character again"
@@ -105,7 +106,7 @@ class Document:
         self.path = path
         self.root = JsonObject(value, f"{path}:")
         self.chunk = chunk
-        self._values_left = MAX_VALUES
+        self._values_left, self._zeros_left = MAX_VALUES, MAX_ZEROS
         self._buffers: dict[int, bytes] = {}
         self._floats: dict[int, np.ndarray] = {}
         self._lists: dict[str, list[JsonObject]] = {}
@@ -217,6 +218,9 @@ class Document:
         if "bufferView" in item:
             values = self._raw(item, count=count, dtype=dtype, width=width)
         else:
+            self._zeros_left -= count * width
+            if self._zeros_left < 0:
+                raise item.error(f"brings the file to more than {MAX_ZEROS} numbers without bytes", "count")
             values = np.zeros((count, width), dtype=dtype)
         if "sparse" in item:
             values = self._substitute(item.object("sparse"), np.array(values), dtype)
