@@ -106,9 +106,8 @@ def listing(path: Path, shots: int) -> Path:
 def command(environment: dict[str, str], *words: str, folder: Path) -> tuple[dict[str, Any], str]:
     """A command as an artist calls it: Python's start, imports and reading the list included."""
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-m", "studio_pipeline.cli", *words], env=environment, capture_output=True, text=True, cwd=folder
-    )
+    line = [sys.executable, "-m", "studio_pipeline.cli", *words]
+    done = subprocess.run(line, env=environment, capture_output=True, text=True, cwd=folder)
     took, after = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     assert done.returncode == 0, done.stderr[-2000:]

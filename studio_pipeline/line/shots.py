@@ -15,6 +15,7 @@ from studio_pipeline.schema.errors import InputError, StudioError
 from studio_pipeline.schema.files import check_path
 from studio_pipeline.schema.shotlist import LoadedShot, ShotListErrors, load_shots
 from studio_pipeline.store import Store, open_store
+from studio_pipeline.store.codehash import remember_in
 
 __all__ = [
     "current_shot",
@@ -31,6 +32,7 @@ __all__ = [
 def open_studio(home: str | None = None, *, reading: bool = False) -> Store:
     """The store of the studio's home (``STUDIO_HOME``, else ``./.studio``); ``reading`` promises to write nothing."""
     found = open_home(home)
+    remember_in(found.root / "cache" / "code")
     return _open(found.store, reading, found.cache, found.cache_bytes)
 
 
