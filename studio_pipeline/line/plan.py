@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from studio_pipeline.line.graph import downstream, graph, stage_named, upstream
@@ -55,6 +55,10 @@ class ShotPlan:
 
     shot: ResolvedShot
     stages: tuple[StagePlan, ...]
+
+    def told(self) -> ShotPlan:
+        """The same without the artifacts and what they are made of: states, reasons and versions."""
+        return ShotPlan(self.shot, tuple(replace(item, ingredients={}, artifact=None) for item in self.stages))
 
     def to_launch(self) -> list[str]:
         """Stages to hand to Dagster."""

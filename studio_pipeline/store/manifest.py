@@ -171,6 +171,32 @@ def decode_record(data: bytes, where: str) -> dict[str, Any]:
     raise Corrupt("the record's bytes have changed since it was written", where=where)
 
 
+def check_belongs(record: Mapping[str, Any], name: str) -> None:
+    """Refuse a record of a shot's books that is whole but says that it is another one: somebody moved it.
+
+    Args:
+        record: The record.
+        name: ``shots/<shot>/<book>/[<stage>/]<number>.json``.
+
+    Raises:
+        Corrupt: Its shot, its stage, its version or its number is another one.
+    """
+    parts, numbers = name.split("/"), [int(number) for number in re.findall(r"[0-9]+", name.rpartition("/")[2])]
+    said = [record.get("shot_id", parts[1]), record.get("stage", parts[3] if len(parts) > 4 else None)]
+    here = [parts[1], parts[3] if len(parts) > 4 else record.get("stage")]
+    if "number" in record and numbers:
+        said.append(record["number"])
+        here.append(numbers[-1])
+    elif "version" in record and parts[2] in ("published", "record"):
+        said += [record["version"], *([record["revision"]] if "revision" in record else [])]
+        here += numbers
+    if parts[2] == "reviews" and len(parts) > 5:
+        said.append(f"v{record.get('version', 0):03d}")
+        here.append(parts[4])
+    if said != here:
+        raise Corrupt("the record belongs to another place", where=name)
+
+
 def _as_once(record: Mapping[str, Any]) -> tuple[str, bytes]:
     """Digest and bytes of a record as versions before 0.9 wrote it: the digest was that of its canonical JSON."""
     digest = hashlib.sha256(canonical_json(record)).hexdigest()
