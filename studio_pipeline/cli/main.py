@@ -33,7 +33,7 @@ from studio_pipeline.cli.train import train_app
 from studio_pipeline.cli.train_judge import train_judge
 from studio_pipeline.cli.worker import worker
 from studio_pipeline.line.threads import fix_threads
-from studio_pipeline.schema.errors import StudioError, one_line
+from studio_pipeline.schema.errors import StudioError, hide_secrets, one_line
 
 __all__ = ["app", "main"]
 
@@ -123,7 +123,8 @@ def plan(
     found = read_shot_lists(shots, only=only)
     print_warnings(found)
     seen = store.snapshot([shot.id for shot in found])
-    plans = [plan_shot(seen, shot, only=chosen) for shot in found]
+    # What is told of a thousand shots fits anywhere; their thirteen thousand manifests are a gigabyte.
+    plans = [plan_shot(seen, shot, only=chosen).told() for shot in found]
     if as_json:
         _print_json(plan_as_json(plans))
     else:
@@ -309,7 +310,7 @@ def main() -> None:
     except typer.Exit as leave:
         code = leave.exit_code
     except OSError as error:
-        sys.stderr.write(f"studio: {one_line(error)}\n")
+        sys.stderr.write(f"studio: {hide_secrets(one_line(error))}\n")
         sys.exit(4)
     except Exception as error:
         if "click" in type(error).__module__ and hasattr(error, "show"):

@@ -102,14 +102,17 @@ def _read_settings(path: Path) -> dict[str, str]:
     Raises:
         InputError: It isn't what it should be.
     """
-    import yaml
+    from studio_pipeline.schema.yaml_tree import YamlProblem, parse_yaml, read_text
 
-    try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except FileNotFoundError:
+    if not path.exists():
         return {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
-        raise InputError("can't be read as YAML", where=path) from None
+    try:
+        root, problems = parse_yaml(read_text(path))
+    except YamlProblem as problem:
+        raise InputError(problem.what, where=f"{path}:{problem.line}", do=problem.do) from None
+    if problems:
+        raise InputError(problems[0].what, where=f"{path}:{problems[0].line}", do=problems[0].do)
+    found = root.value or {}
     known = {"store", "cache", "cache_gb", "watch"}
     if not isinstance(found, dict) or not set(found) <= known:
         raise InputError(f"knows only {', '.join(sorted(known))}", where=path)

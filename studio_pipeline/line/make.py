@@ -28,7 +28,14 @@ from studio_pipeline.line.resolve import ResolvedShot
 from studio_pipeline.line.shotview import ShotView
 from studio_pipeline.line.trouble import Again, Busy, Passing, Reduced, Retry, is_passing, out_of_memory
 from studio_pipeline.schema.arrays import save_json
-from studio_pipeline.schema.errors import OutOfMemory, StorageError, StorageFull, StudioError, one_line
+from studio_pipeline.schema.errors import (
+    OutOfMemory,
+    StorageError,
+    StorageFull,
+    StudioError,
+    hide_secrets,
+    one_line,
+)
 from studio_pipeline.stages.base import StageContext, StageResult, Verdict
 from studio_pipeline.store import Artifact, InputRef, Lease, LeaseLost, Loss, Store, Work
 
@@ -129,6 +136,10 @@ def make_stage(
         StudioError: The stage failed; the reason is recorded for `plan`, `why` and `retry`.
     """
     plan = plan_shot(store, shot, only={name} | upstream(name))
+    if (there := plan.stages[-1].artifact) is not None and (damage := store.damage(there.key, thorough=True)):
+        # Bytes that changed under a time that was set back: `run` has seen it, a quick look doesn't.
+        store.quarantine(there.key, there.generation, damage)
+        plan = plan_shot(store, shot, only={name} | upstream(name))
     shot, mine = plan.shot, plan.stages[-1]
     others = {item.stage: item for item in plan.stages[:-1]}
     if mine.artifact is not None:
@@ -341,11 +352,11 @@ def _crash(error: Exception, where: str, home: Path) -> StageCrashed:
     log = home / "logs" / f"{where.replace(' ', '.')}.log"
     try:
         log.parent.mkdir(exist_ok=True)
-        log.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+        log.write_text(hide_secrets("".join(traceback.format_exception(error))), encoding="utf-8")
     except OSError:
         log = Path("(no log: the home can't be written)")
     return StageCrashed(
-        f"{type(error).__name__}: {one_line(error)[:300]}", where=where, do=f"the traceback is in {log}"
+        f"{type(error).__name__}: {hide_secrets(one_line(error))[:300]}", where=where, do=f"the traceback is in {log}"
     )
 
 

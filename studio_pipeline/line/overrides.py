@@ -11,6 +11,7 @@ from studio_pipeline.line.digests import digest_input
 from studio_pipeline.line.graph import graph, stage_named
 from studio_pipeline.line.resolve import ResolvedShot, StageSetup
 from studio_pipeline.schema.errors import InputError, StorageError, StorageRefused
+from studio_pipeline.schema.files import check_path
 from studio_pipeline.stages.base import Override
 from studio_pipeline.stages.character.formats import KINDS, input_files
 from studio_pipeline.store import Store
@@ -36,6 +37,7 @@ def override(store: Store, shot: ResolvedShot, name: str, file: Path, *, note: s
         InputError: The stage takes no file, or the file isn't fit for it.
     """
     place = _place(name)
+    check_path(file)
     if not file.is_file():
         raise InputError("no such file", where=file, do="name the hand-made file")
     file = file.resolve()

@@ -59,6 +59,10 @@ class ShotPlan:
     shot: ResolvedShot
     stages: tuple[StagePlan, ...]
 
+    def told(self) -> ShotPlan:
+        """The same without the artifacts and what they are made of: states, reasons and versions."""
+        return ShotPlan(self.shot, tuple(replace(item, ingredients={}, artifact=None) for item in self.stages))
+
     def to_launch(self) -> list[str]:
         """Stages to hand to Dagster."""
         return [item.stage for item in self.stages if item.state == "would run"]

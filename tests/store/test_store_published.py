@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from studio_pipeline.schema.errors import StorageError
+from studio_pipeline.schema.errors import InputError
 from studio_pipeline.store import Store
 from studio_pipeline.store.reductions import ReductionBook
 
@@ -99,9 +99,9 @@ def test_a_failure_stands_until_a_later_version(store: Store, key, payload):
 @pytest.mark.parametrize("bad", ["../x", "a/b", "", ".", "a\n", "a b", "-x"])
 def test_shots_and_stages_have_plain_names(store: Store, key, payload, bad: str):
     artifact = store.commit(key(1), payload(), {})
-    with pytest.raises(StorageError):
+    with pytest.raises(InputError):
         store.shots.publish(bad, "rig", artifact)
-    with pytest.raises(StorageError):
+    with pytest.raises(InputError):
         store.shots.publish(SHOT, bad, artifact)
 
 
