@@ -90,6 +90,7 @@ class House:
     toy: Toy
     store: Store
     shot: ResolvedShot
+    other: ResolvedShot
     medium: Medium
     folder: Path
     before: dict[str, bytes]
@@ -139,7 +140,7 @@ def house(delivering: Toy, shots, tmp_path: Path, request: pytest.FixtureRequest
             say(store, shot.id, "v001", status="approved", by="bo")
         left = leave(store, choose(store, both, allowed=Allowed(), review=True), "first", tmp_path / "to", by="ana")
         before = {name: medium.get(name) for name in medium.names()}
-        return House(delivering, store, both[0], medium, left.folder, before)
+        return House(delivering, store, both[0], both[1], medium, left.folder, before)
 
     yield build
 
@@ -172,12 +173,13 @@ def found(house: House, name: str) -> list[str]:
     """What `verify` and a plan of the shots say; nothing may have been made."""
     store = house.store
     told = [str(problem) for problem in verify_all(store).problems]
-    try:
-        plan = plan_shot(store, house.shot, deep=True)
-        told += [f"{item.stage}: {item.reason}" for item in plan.stages if item.state != "cached"]
-        told += [f"{item.stage}: no version" for item in plan.stages if item.state == "cached" and not item.version]
-    except StudioError as error:
-        told.append(str(error))
+    for shot in (house.shot, house.other):
+        try:
+            plan = plan_shot(store, shot, deep=True)
+            told += [f"{item.stage}: {item.reason}" for item in plan.stages if item.state != "cached"]
+            told += [f"{item.stage}: no version" for item in plan.stages if item.state == "cached" and not item.version]
+        except StudioError as error:
+            told.append(str(error))
     return told
 
 
