@@ -234,7 +234,7 @@ class CodeIndex:
 
 def _remembered(path: Path) -> dict[str, str]:
     with suppress(OSError, Corrupt, AttributeError):
-        found = decode_record(path.read_bytes(), str(path)).get("digests")
+        found = decode_record(path.read_bytes(), str(path)).get("digests") or {}
         return {str(target): str(digest) for target, digest in found.items()}
     return {}
 
