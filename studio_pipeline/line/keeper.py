@@ -45,14 +45,16 @@ class BoardKeeper:
         if now - self._read >= REREAD:
             self._reread()
             self._read = now
-        leases = self._store.leases.standing()
+        # Whoever only looks writes nothing, and a file system tells its time by a file that is written.
+        clock = time.time() if self._store.primitive.folder("") is not None else self._store.primitive.now()
+        leases = self._store.leases.standing(now=clock)
         runs = self._runs(frozenset(lease.work.run for lease in leases if lease.state == "live"))
         wanted = self._changed(leases, runs)
         wanted |= self._next_in_turn(now - self._looked)
         self._looked = now
         self._plan([shot for shot in self._shots if shot in wanted or shot not in self.plans])
         plans = [self.plans[shot] for shot in self._shots if shot in self.plans]
-        return board_of(plans, leases, runs, self._timings, self._store.primitive.now())
+        return board_of(plans, leases, runs, self._timings, clock)
 
     def _reread(self) -> None:
         shots, self.problems = known_shots(self._store, only=self._only)

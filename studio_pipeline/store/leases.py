@@ -262,9 +262,13 @@ class Leases:
                 return True
         return False
 
-    def standing(self) -> list[LeaseState]:
-        """All leases that weren't released: live ones, and those whose holder was never heard of again."""
-        now = self._primitive.now()
+    def standing(self, *, now: float | None = None) -> list[LeaseState]:
+        """All leases that weren't released: live ones, and those whose holder was never heard of again.
+
+        Args:
+            now: By the store's clock [s since the epoch]; asked of it when None, which on a disk writes a file.
+        """
+        now = self._primitive.now() if now is None else now
         names = [entry.name for entry in self._primitive.list("leases/") if entry.size > RELEASED_BYTES]
         found = each(lambda name: self._state(name, now), names, width=_WIDTH if self._primitive.parallel > 1 else 1)
         return [state for state in found if state is not None]
