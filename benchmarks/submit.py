@@ -3,7 +3,7 @@
     python benchmarks/submit.py [--shots 200] [--disk]
 
 A PostgreSQL, an S3 server and a code location on loopback (as the tests start them), the real graph of 13 stages,
-nobody who takes runs off the queue. Prints wall seconds and CPU seconds of the command itself; the servers' come on top.
+nobody who takes runs off the queue. Prints wall seconds and CPU seconds of the command; the servers' come on top.
 """
 
 from __future__ import annotations
