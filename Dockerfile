@@ -19,12 +19,16 @@ COPY pyproject.toml constraints.txt Makefile README.md LICENSE ./
 COPY studio_pipeline ./studio_pipeline
 COPY assets ./assets
 COPY dagster.yaml workspace.yaml ./
+# Only these two: beside them lie the passwords of whoever builds.
+COPY deploy/dagster.yaml deploy/workspace.yaml ./deploy/
 RUN make setup
 
 ENV PATH=/opt/studio/.venv/bin:$PATH \
     STUDIO_ASSETS=/opt/studio/assets \
     STUDIO_HOME=/var/lib/studio
-RUN useradd --create-home --uid 10001 studio && install -d -o studio -g studio /var/lib/studio
+# deploy is a farm's DAGSTER_HOME; Dagster makes folders in it.
+RUN useradd --create-home --uid 10001 studio && install -d -o studio -g studio /var/lib/studio \
+ && chown studio:studio /opt/studio/deploy
 USER 10001
 VOLUME /var/lib/studio
 # No entry point: Dagster's launchers start `dagster api ...` in the same image.

@@ -1,6 +1,6 @@
 """What a worker that stays warm saves: one shot's steps in a process that has made another shot's, and in new ones.
 
-    python benchmarks/warm_worker.py [--frames 12] [--resolution 128]
+    python benchmarks/warm_worker.py [--frames 4] [--resolution 64]
 
 Two homes of their own in a temporary folder, two shots of two characters, every stage of the graph:
 
@@ -99,8 +99,8 @@ def child(environment: dict[str, str], steps: list[str]) -> tuple[list[list], fl
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--frames", type=int, default=12)
-    parser.add_argument("--resolution", type=int, default=128)
+    parser.add_argument("--frames", type=int, default=4)
+    parser.add_argument("--resolution", type=int, default=64)
     parser.add_argument("--steps", nargs="*")
     arguments = parser.parse_args()
     if arguments.steps:

@@ -20,6 +20,7 @@ from celery.worker import state
 from studio_pipeline.dag.celery_app import STEP_TASK, celery_app, queue_named
 from studio_pipeline.line.home import open_home
 from studio_pipeline.line.processes import process_name, sweep
+from studio_pipeline.models.kept import keep_models
 from studio_pipeline.schema.errors import one_line
 
 __all__ = ["work"]
@@ -49,6 +50,7 @@ def work(queues: Sequence[str], *, alive: Path | None = None) -> int:
     _set_up_logging()
     sweep(open_home().scratch)
     _preload()
+    keep_models("cpu" not in wanted)  # other steps in the same process want the memory
     if alive is not None:
         worker_ready.connect(lambda sender, **_: _touch_often(sender, alive), weak=False)
     worker = _Program(

@@ -266,3 +266,23 @@ def test_missing_packages_are_named_with_the_extra(monkeypatch) -> None:
     found = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "diffusers" else found(name))
     assert available() == "diffusers not installed; pip install 'studio_pipeline[models]'"
+
+
+def test_a_kept_pipeline_makes_the_bytes_that_a_fresh_one_makes(model, take, monkeypatch: pytest.MonkeyPatch) -> None:
+    import studio_pipeline.stages.takes.diffusers_loading as loading
+    from studio_pipeline.models.kept import keep_models
+
+    loads: list[str] = []
+    real = loading.load_pipeline
+    monkeypatch.setattr(loading, "load_pipeline", lambda settings: loads.append(settings.pipeline) or real(settings))
+    _, fresh, _ = take("wan", "fresh", model=model("wan"))
+    keep_models()
+    try:
+        take("wan", "other", model=model("wan"), steps=3, colour=20)
+        _, kept, _ = take("wan", "kept", model=model("wan"))
+        assert loads == [WAN, WAN], "the second and the third are one"
+        assert np.array_equal(frames_of(fresh), frames_of(kept))
+        take("wan", "tiled", model=model("wan"), tiling=True)
+        assert len(loads) == 3, "it is loaded in another way"
+    finally:
+        keep_models(False)

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from studio_pipeline.media.images import read_image
+from studio_pipeline.models.kept import kept_model, stamp
 from studio_pipeline.schema.directives import Directives, DirectiveValue
 from studio_pipeline.schema.errors import BackendUnavailable, one_line
 from studio_pipeline.schema.tags import Taxonomy
@@ -41,14 +44,17 @@ def run(context: StageContext) -> StageResult:
 
     def propose(taxonomy: Taxonomy) -> Sequence[DirectiveValue]:
         context.progress(0.5, "loading the model")
-        vlm.append(load_vlm(settings.model, dtype=settings.dtype))
+        key = ("vlm", settings.dtype, stamp(settings.model))
+        load = partial(load_vlm, settings.model, dtype=settings.dtype)
+        vlm.append(until_done.enter_context(kept_model(key, load)))
         values = propose_values(vlm[0], taxonomy, pictures, brief)
         return [value for value in values if value.confidence >= settings.least_confidence]
 
     def tell(directives: Directives, taxonomy: Taxonomy) -> str:
         return tell_shot(vlm[0], directives, taxonomy, pictures, brief, most_tokens=settings.narrative_tokens)
 
-    return make(context, read=look, propose=propose, tell=tell if settings.narrative_tokens else None)
+    with ExitStack() as until_done:
+        return make(context, read=look, propose=propose, tell=tell if settings.narrative_tokens else None)
 
 
 def propose_values(vlm: Vlm, taxonomy: Taxonomy, pictures: Sequence[np.ndarray], brief: str) -> list[DirectiveValue]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, get_args
 
+from studio_pipeline.models.kept import kept_model, stamp
 from studio_pipeline.schema.errors import BackendUnavailable, one_line
 from studio_pipeline.stages.observations.models import device_name, load_pretrained
 from studio_pipeline.stages.takes.diffusers_rules import rules_of
@@ -40,6 +43,18 @@ def pipeline_class(name: PipelineName) -> Any:
             f"diffusers {diffusers.__version__} has no {name}", do="pip install -U 'studio_pipeline[models]'"
         )
     return kind
+
+
+@contextmanager
+def pipeline_of(settings: DiffusersSettings) -> Iterator[tuple[Any, str]]:
+    """`load_pipeline` for a block; a farm's worker keeps it for the next shot that wants the same.
+
+    Raises:
+        BackendUnavailable: See `load_pipeline`.
+    """
+    how = (settings.pipeline, settings.variant, settings.dtype, settings.offload, settings.tiling)
+    with kept_model(("diffusers", how, stamp(settings.model)), lambda: load_pipeline(settings)) as found:
+        yield found
 
 
 def load_pipeline(settings: DiffusersSettings) -> tuple[Any, str]:

@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from studio_pipeline.schema.directives import Directives
 from studio_pipeline.schema.errors import BackendUnavailable, InputError, one_line
 from studio_pipeline.schema.taxonomy import load_taxonomy
 from studio_pipeline.stages.base import StageContext, StageResult
-from studio_pipeline.stages.takes.diffusers_loading import load_pipeline
+from studio_pipeline.stages.takes.diffusers_loading import pipeline_of
 from studio_pipeline.stages.takes.diffusers_rules import Rules, accepted, rules_of
 from studio_pipeline.stages.takes.diffusers_settings import DiffusersSettings
 from studio_pipeline.stages.takes.prompting import Prompt, compose, excluded_tags
@@ -40,11 +41,18 @@ class Ask:
 
 def run(context: StageContext) -> StageResult:
     """Make takes from the shot's seed onwards."""
-    shot, settings = context.shot, context.settings
+    settings = context.settings
     directives = load_directives(context.inputs["directives"])
     picture = first_picture(context)
     context.progress(0.0, "loading the model")
-    pipe, dtype = load_pipeline(settings)
+    with pipeline_of(settings) as (pipe, dtype):
+        return _make_takes(context, directives, picture, pipe, dtype)
+
+
+def _make_takes(
+    context: StageContext, directives: Directives, picture: np.ndarray, pipe: Any, dtype: str
+) -> StageResult:
+    shot, settings = context.shot, context.settings
     ask = ask_of(pipe, settings, tuple(shot.resolution), shot.fps, shot.frame_count)
     count, limit = token_counter(pipe)
     prompt = compose(
