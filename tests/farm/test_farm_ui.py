@@ -103,7 +103,7 @@ def run_of(farm: Farm, *, after: str = "") -> Any:
 def look(page: Any, name: str) -> None:
     """A picture for the docs, when they are wanted; what is shown has come to rest."""
     if PICTURES:
-        page.wait_for_timeout(3000)
+        page.wait_for_timeout(8000)
         page.screenshot(path=str(Path(PICTURES) / name))
 
 
@@ -122,6 +122,8 @@ def test_a_failed_stage_is_seen_and_made_again_from_the_ui(
     page.goto(f"{url}/asset-groups")
     page.get_by_text("cast", exact=True).first.wait_for()
     page.keyboard.press("Alt+E")  # all groups opened
+    page.get_by_text(FAILS, exact=True).first.wait_for()
+    page.reload()  # its address says which are open: laid out anew, it fits
     page.get_by_text(FAILS, exact=True).first.wait_for()
     look(page, "farm_graph.png")
 
