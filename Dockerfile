@@ -31,5 +31,5 @@ RUN useradd --create-home --uid 10001 studio && install -d -o studio -g studio /
  && chown studio:studio /opt/studio/deploy
 USER 10001
 VOLUME /var/lib/studio
-ENTRYPOINT ["studio"]
-CMD ["--help"]
+# No entry point: Dagster's launchers start `dagster api ...` in the same image.
+CMD ["studio", "--help"]

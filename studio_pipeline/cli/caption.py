@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -47,16 +46,19 @@ def _made(clip: Path, backend: str | None, fps: str, taxonomy: Path | None) -> C
     from studio_pipeline.schema.arrays import load_json
     from studio_pipeline.schema.caption import Caption
     from studio_pipeline.schema.errors import InputError
+    from studio_pipeline.schema.files import check_path
+    from studio_pipeline.schema.shot import frame_rate
 
+    check_path(clip)
     if not clip.exists():
         raise InputError("no such file or folder", where=clip, do="give a video or a folder of numbered pictures")
     block: dict[str, Any] = {"backend": backend} if backend else {}
     if taxonomy is not None:
         block["taxonomy"] = str(taxonomy.resolve())
     try:
-        fields = {"reference": str(clip.resolve()), "fps": Fraction(fps)}
-    except (ValueError, ZeroDivisionError):
-        raise InputError(f"{fps!r} is no number", where="--fps", do="give 24, 23.976 or 24000/1001") from None
+        fields = {"reference": str(clip.resolve()), "fps": frame_rate(fps)}
+    except ValueError:
+        raise InputError(f"{fps[:40]!r} is no frame rate", where="--fps", do="give 24, 23.976 or 24000/1001") from None
     shot = adhoc_shot("directives", _ACTOR, block, more={"rig": {"backend": "provided"}}, fields=fields)
     with temporary_home() as store:
         plan = made_in(store, shot, "directives")

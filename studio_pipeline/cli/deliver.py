@@ -1,4 +1,4 @@
-"""`studio deliver` and `studio provenance`: what leaves the house, and where it comes from."""
+"""`studio deliver`, `deliveries` and `provenance`: what leaves the house, what has left, and where it comes from."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-__all__ = ["deliver", "provenance"]
+__all__ = ["deliver", "deliveries", "provenance"]
 
 _AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 
@@ -56,6 +56,31 @@ def deliver(
     size = sum(said["size"] for said in left.manifest["files"].values())
     said = "was there already, every byte checked" if left.before else "delivered"
     typer.echo(f"{left.folder}: {said}, {len(left.manifest['files'])} files, {size / 1e6:.1f} MB")
+
+
+def deliveries(
+    shot: Annotated[str, typer.Option("--shot", help="Only those that hold this shot.")] = "",
+    as_json: _AsJson = False,
+) -> None:
+    """Every named delivery of this home: when, by whom, which versions."""
+    from studio_pipeline.line.deliveries import delivered
+    from studio_pipeline.line.shots import load_shot, open_studio
+
+    store = open_studio(reading=True)
+    if shot:
+        load_shot(store, shot)  # an id that nobody knows is told
+    found, problems = delivered(store, shot=shot)
+    if as_json:
+        typer.echo(json.dumps({"deliveries": found, "problems": problems}, indent=1, ensure_ascii=False))
+    else:
+        for item in found:
+            held = ", ".join(f"{name} {version}" for name, version in item["versions"].items())
+            typer.echo(f"{item['name']}  {item['time']}  {item['by'] or 'nobody named'}  {held}")
+        if not found and not problems:
+            typer.echo("nothing was delivered" + (f" of {shot}" if shot else ""))
+    for line in problems:
+        typer.echo(f"studio: {line}", err=True)
+    raise typer.Exit(1 if problems else 0)
 
 
 def provenance(

@@ -15,7 +15,7 @@ from studio_pipeline.cli.accept import accept
 from studio_pipeline.cli.cancel import cancel
 from studio_pipeline.cli.caption import caption
 from studio_pipeline.cli.compare import compare
-from studio_pipeline.cli.deliver import deliver, provenance
+from studio_pipeline.cli.deliver import deliver, deliveries, provenance
 from studio_pipeline.cli.evaluate import evaluate_app
 from studio_pipeline.cli.evaluate_caption import evaluate_caption
 from studio_pipeline.cli.evaluate_judge import evaluate_judge
@@ -33,7 +33,7 @@ from studio_pipeline.cli.train import train_app
 from studio_pipeline.cli.train_judge import train_judge
 from studio_pipeline.cli.worker import worker
 from studio_pipeline.line.threads import fix_threads
-from studio_pipeline.schema.errors import StudioError, one_line
+from studio_pipeline.schema.errors import StudioError, hide_secrets, one_line
 
 __all__ = ["app", "main"]
 
@@ -57,7 +57,20 @@ for _command in (rig, override, unpin):
     app.command()(_command)
 app.command()(retarget)
 app.command()(caption)
-for _command in (takes, select, note, approve, changes, pending, review, deliver, provenance, accept, compare):
+for _command in (
+    takes,
+    select,
+    note,
+    approve,
+    changes,
+    pending,
+    review,
+    deliver,
+    deliveries,
+    provenance,
+    accept,
+    compare,
+):
     app.command()(_command)
 app.command("import-otio")(import_otio)
 for _command in (submit, cancel, worker):
@@ -110,7 +123,8 @@ def plan(
     found = read_shot_lists(shots, only=only)
     print_warnings(found)
     seen = store.snapshot([shot.id for shot in found])
-    plans = [plan_shot(seen, shot, only=chosen) for shot in found]
+    # What is told of a thousand shots fits anywhere; their thirteen thousand manifests are a gigabyte.
+    plans = [plan_shot(seen, shot, only=chosen).told() for shot in found]
     if as_json:
         _print_json(plan_as_json(plans))
     else:
@@ -136,12 +150,15 @@ def run(
 def retry(
     only: OnlyShots = None,
     out: Annotated[Path, typer.Option("--out", help="Where deliveries go, one folder a shot.")] = Path("out"),
+    full_size: Annotated[
+        bool, typer.Option("--full-size", help="Also what was made smaller when memory ran out, as it was asked for.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Run again what failed, and what hangs on it, of the shots this home knows."""
     from studio_pipeline.cli.run import retry_failed
 
-    raise typer.Exit(retry_failed(out=out, only=only, as_json=as_json))
+    raise typer.Exit(retry_failed(out=out, only=only, full_size=full_size, as_json=as_json))
 
 
 @app.command()
@@ -160,11 +177,17 @@ def why(
 
 
 @app.command()
-def status(only: OnlyShots = None, as_json: AsJson = False) -> None:
-    """Shots x stages of this home: made, outdated, failed or waiting."""
+def status(
+    only: OnlyShots = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Draw it again every 2 s until Ctrl-C; terminal only.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Shots x stages of this home now: made, being made (by whom, how far), queued, waiting or failed."""
     from studio_pipeline.cli.status import show_status
 
-    show_status(only, as_json=as_json)
+    show_status(only, as_json=as_json, watch=watch)
 
 
 @app.command()
@@ -287,7 +310,7 @@ def main() -> None:
     except typer.Exit as leave:
         code = leave.exit_code
     except OSError as error:
-        sys.stderr.write(f"studio: {one_line(error)}\n")
+        sys.stderr.write(f"studio: {hide_secrets(one_line(error))}\n")
         sys.exit(4)
     except Exception as error:
         if "click" in type(error).__module__ and hasattr(error, "show"):

@@ -77,16 +77,15 @@ def _motion_file(name_or_path: str) -> Path:
 
 def _rate(text: str | None) -> Fraction | None:
     from studio_pipeline.schema.errors import InputError
+    from studio_pipeline.schema.shot import frame_rate
 
     if text is None:
         return None
     try:
-        rate = Fraction(text)
-    except (ValueError, ZeroDivisionError):
-        rate = Fraction(0)
-    if not 1 <= rate <= 240:
-        raise InputError(f"is no frame rate: {text!r}", where="--fps", do="give 1 to 240, as 24 or 24000/1001")
-    return rate
+        return frame_rate(text)
+    except ValueError:
+        shown = repr(text[:40])
+        raise InputError(f"is no frame rate: {shown}", where="--fps", do="give 1 to 240, as 24 or 24000/1001") from None
 
 
 def _check_out(out: Path) -> None:

@@ -5,18 +5,22 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Sequence, Set
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from studio_pipeline.cli.tables import console, print_results, print_warnings
 from studio_pipeline.cli.watch import Terminal
+from studio_pipeline.line.afresh import at_full_size, start_afresh
 from studio_pipeline.line.deliver import check_writable, deliver
 from studio_pipeline.line.home import open_home
+from studio_pipeline.line.hooks import FailureTold, Hooks, hooks_present
 from studio_pipeline.line.make import adopt, outcome_of, place_of
 from studio_pipeline.line.plan import ShotPlan, plan_shot, selection
 from studio_pipeline.line.processes import sweep
 from studio_pipeline.line.progress import watched_by
 from studio_pipeline.line.resolve import ResolvedShot
+from studio_pipeline.line.reviews import author
 from studio_pipeline.line.shots import failed_shots, open_studio, read_shot_lists, save_shot
 from studio_pipeline.schema.errors import InputError, StorageError
 from studio_pipeline.store import Corrupt
@@ -40,11 +44,16 @@ def run_lists(
     return _run(open_studio(), shots, out=out, chosen=selection(until, from_stage), as_json=as_json)
 
 
-def retry_failed(*, out: Path, only: Sequence[str] | None, as_json: bool) -> int:
-    """Run the known shots that have a failed stage; returns the exit code."""
+def retry_failed(*, out: Path, only: Sequence[str] | None, full_size: bool, as_json: bool) -> int:
+    """Run the known shots that have a failed stage; returns the exit code.
+
+    With ``full_size`` also those that were made with smaller settings, from now on with their own.
+    """
     check_writable(out)
     store = open_studio()
     shots, problems = failed_shots(store, only=only)
+    if full_size:
+        shots = [*shots, *at_full_size(store, {shot.id for shot in shots}, only=only, by=author(None))]
     for shot, error in problems.items():
         sys.stderr.write(f"studio: {shot}: {error}\n")
     if not shots:
@@ -52,6 +61,7 @@ def retry_failed(*, out: Path, only: Sequence[str] | None, as_json: bool) -> int
             sys.stderr.write("studio: nothing has failed\n")
         return InputError.exit_code if problems else 0
     print_warnings(shots)
+    start_afresh(store, shots)
     code = _run(store, shots, out=out, chosen=None, as_json=as_json)
     return code or (InputError.exit_code if problems else 0)
 
@@ -100,6 +110,7 @@ def _go(
 
     Gives a line for each step that Dagster saw fail.
     """
+    from studio_pipeline.dag.failures import failures_of
     from studio_pipeline.dag.launch import mend_runs, open_instance, register_shots, report_known, run_shot
 
     broken: list[str] = []
@@ -108,13 +119,14 @@ def _go(
         launched: set[str] = set()
         # A second time only for an input that turned out to be damaged when a stage read it.
         while new := set(stages := plan.to_launch()) - launched:
-            broken.extend(run_shot(instance, plan.shot.id, stages))
+            told = partial(_tell, hooks, instance, store, failures_of)
+            broken.extend(run_shot(instance, plan.shot.id, stages, failed=told))
             launched |= new
             plan = adopt(store, plan_shot(store, plan.shot, only=chosen))
         return plan
 
     sweep(open_home().scratch)
-    with open_instance() as instance:
+    with Hooks() as hooks, open_instance() as instance:
         mend_runs(instance)
         register_shots(instance, [plan.shot.id for plan in plans])
         known = [
@@ -133,6 +145,11 @@ def _go(
                     now = plan_shot(store, plan.shot, only=chosen)
                     finish(bring_up(instance, now), terminal.made)
     return broken
+
+
+def _tell(hooks: Hooks, instance: Any, store: Any, failures_of: Callable[..., list[FailureTold]], run_id: str) -> None:
+    if hooks_present():
+        hooks.tell(failures_of(instance, store, run_id))
 
 
 def _rows(store: Any, now: ShotPlan, made: Set[tuple[str, str]]) -> list[dict[str, Any]]:

@@ -13,7 +13,6 @@ import typer
 from rich.table import Table
 
 from studio_pipeline.line.batch import Estimate, content_of, estimate
-from studio_pipeline.line.make import adopt, outcome_of
 from studio_pipeline.line.plan import ShotPlan, plan_shot, selection
 from studio_pipeline.line.resolve import ResolvedShot
 from studio_pipeline.line.shots import open_studio, read_shot_lists, save_shot
@@ -76,6 +75,8 @@ def _batch_name(given: str) -> str:
 
 
 def _plans(store: Store, shots: Sequence[ResolvedShot], chosen: set[str] | None, *, write: bool) -> list[ShotPlan]:
+    from studio_pipeline.line.make import adopt
+
     seen = store.snapshot([shot.id for shot in shots])
     plans = [plan_shot(seen, shot, only=chosen) for shot in shots]
     return [adopt(store, plan) for plan in plans] if write else plans
@@ -118,6 +119,8 @@ def _queue(plans: Sequence[ShotPlan], batch: str, priority: int) -> tuple[list[d
 
 
 def _known(plans: Sequence[ShotPlan]) -> list[tuple[str, str, Any]]:
+    from studio_pipeline.line.make import outcome_of
+
     return [
         (plan.shot.id, item.stage, outcome_of(_store(), item.artifact, version=item.version, made=False))
         for plan in plans

@@ -17,6 +17,8 @@ __all__ = ["console", "figures_text", "plan_as_json", "print_history", "print_pl
 
 _STYLES = {
     "cached": "green",
+    "running": "cyan",
+    "queued": "yellow",
     "made": "cyan",
     "would run": "yellow",
     "may run": "yellow",
@@ -54,17 +56,29 @@ def print_warnings(shots: Sequence[ResolvedShot]) -> None:
         sys.stderr.write(f"studio: warning: {line}\n")
 
 
-def print_plan(plans: Sequence[ShotPlan], *, reviews: Mapping[str, Mapping[str, str]] | None = None) -> None:
-    """One row a shot and stage: its state and why; with ``reviews`` (by shot and stage) what people say of it."""
+def print_plan(
+    plans: Sequence[ShotPlan],
+    *,
+    reviews: Mapping[str, Mapping[str, str]] | None = None,
+    live: Mapping[str, Mapping[str, tuple[str, str]]] | None = None,
+) -> None:
+    """One row a shot and stage: its state and why.
+
+    Args:
+        plans: What is planned.
+        reviews: By shot and stage: what people say of it.
+        live: By shot and stage: state and words of what happens to it now; empty where nothing does.
+    """
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("shot", "stage", "version", "state", "why", *(("review",) if reviews is not None else ())):
         table.add_column(title, overflow="fold")
     for plan in plans:
         for index, item in enumerate(plan.stages):
-            state = Text(item.state, style=_STYLES.get(item.state, ""))
+            word, reason = (live or {}).get(plan.shot.id, {}).get(item.stage, ("", ""))
+            state = Text(word or item.state, style=_STYLES.get(word or item.state, ""))
             said = [] if reviews is None else [Text(reviews.get(plan.shot.id, {}).get(item.stage, ""))]
             shot = plan.shot.id if index == 0 else ""
-            table.add_row(shot, item.stage, item.version or "-", state, Text(item.reason), *said)
+            table.add_row(shot, item.stage, item.version or "-", state, Text(reason or item.reason), *said)
     console().print(table)
     total = [item.state for plan in plans for item in plan.stages]
     console().print(

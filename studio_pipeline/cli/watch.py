@@ -60,6 +60,11 @@ class Terminal:
         word = "made" if outcome.made else "cached"
         self._leave(f"{self._count(1)} {shot}  {stage} {outcome.version}  {word} in {took:.1f} s")
 
+    def again(self, shot: str, stage: str, line: str) -> None:
+        """Leave a line that says why the stage is tried again."""
+        self._began.pop((shot, stage), None)
+        self._leave(f"{self._count()} {shot}  {stage} tried again: {line}", style="yellow")
+
     def failed(self, shot: str, stage: str, line: str) -> None:
         """Leave a line that says why."""
         self._began.pop((shot, stage), None)

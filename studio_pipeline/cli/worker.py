@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -25,4 +26,5 @@ def worker(
         raise InputError(
             f"a worker needs a package that isn't here ({error.name})", do="pip install 'studio_pipeline[farm]'"
         ) from None
+    os.environ["STUDIO_QUEUE"] = "+".join(queue or ["cpu"])  # what its leases say of it
     raise typer.Exit(work(queue or ["cpu"], alive=alive))

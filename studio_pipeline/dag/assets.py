@@ -1,19 +1,25 @@
 """One Dagster asset per stage, partitioned by shot. The work is in `line.make`; this only translates."""
 
+import sys
+from collections import Counter
 from typing import Any
 
 import dagster as dg
 
+from studio_pipeline.dag.kubernetes import pod_tags
 from studio_pipeline.line.graph import graph
-from studio_pipeline.line.make import Busy, Outcome, make_stage
+from studio_pipeline.line.make import Outcome, make_stage
+from studio_pipeline.line.queues import CPU
 from studio_pipeline.line.shots import load_shot
-from studio_pipeline.schema.errors import InputError, StudioError
+from studio_pipeline.line.trouble import Again, Busy, Retry, decide, kind_of_again
+from studio_pipeline.schema.errors import StudioError
 from studio_pipeline.stages.base import Stage, Verdict
 
 __all__ = ["SHOTS", "RefusingIOManager", "Studio", "build_assets", "describe"]
 
 SHOTS = dg.DynamicPartitionsDefinition(name="shots")
 QUEUE_TAG = "dagster-celery/queue"
+PROCESS = "studio/process"  # tag of a run in process, where somebody waits for it: who runs it
 PREVIEW_ROUTE = "/studio-artifacts"
 PROVENANCE_ROUTE = "/studio-provenance"
 REVIEW_ROUTE = "/studio-review"
@@ -51,7 +57,11 @@ def build_assets() -> list[dg.AssetsDefinition]:
 
 def describe(outcome: Outcome, *, shot: str = "") -> dict[str, Any]:
     """What Dagster shows of an artifact: figures, where it lies and comes from, its pictures, what is said of it."""
-    metadata: dict[str, Any] = {
+    metadata: dict[str, Any] = {}
+    for index, name in enumerate(outcome.previews):  # first: the page shows entries in their order
+        url = f"{PREVIEW_ROUTE}/{outcome.key}/{outcome.generation}/{name}"
+        metadata["preview" if index == 0 else f"preview_{index + 1}"] = dg.MetadataValue.md(f"![{name}]({url})")
+    metadata |= {
         "version": outcome.version,
         "made": outcome.made,
         "backend": outcome.backend,
@@ -63,9 +73,6 @@ def describe(outcome: Outcome, *, shot: str = "") -> dict[str, Any]:
     metadata["provenance"] = dg.MetadataValue.md(f"[the whole chain]({PROVENANCE_ROUTE}/{place}) of `{place}`")
     for name, value in outcome.figures.items():
         metadata[name if name not in metadata else f"figure_{name}"] = value
-    for index, name in enumerate(outcome.previews):
-        url = f"{PREVIEW_ROUTE}/{outcome.key}/{outcome.generation}/{name}"
-        metadata["preview" if index == 0 else f"preview_{index + 1}"] = dg.MetadataValue.md(f"![{name}]({url})")
     if shot and "review.html" in outcome.files:
         # The artifact can't change any more: what people say later is behind this address.
         metadata["review"] = dg.MetadataValue.md(f"[page, status and notes]({REVIEW_ROUTE}/{shot})")
@@ -102,9 +109,7 @@ def _build(stage: Stage) -> dg.AssetsDefinition:
         group_name=_group(stage.name),
         check_specs=[dg.AssetCheckSpec(name, asset=stage.name, blocking=True) for name in stage.checks],
         code_version=str(stage.version),
-        pool="gpu" if stage.uses_gpu else None,
-        kinds={"gpu"} if stage.uses_gpu else set(),
-        op_tags={QUEUE_TAG: "gpu" if stage.uses_gpu else "cpu"},
+        op_tags={QUEUE_TAG: CPU, **pod_tags(stage.name)},  # a shot whose backend wants a GPU goes elsewhere
     )
     def _asset(context: dg.AssetExecutionContext, studio: Studio) -> dg.MaterializeResult:
         outcome = _make(context, studio, stage.name)
@@ -118,19 +123,35 @@ def _build(stage: Stage) -> dg.AssetsDefinition:
 
 
 def _make(context: dg.AssetExecutionContext, studio: Studio, name: str) -> Outcome:
-    store = studio.store()
+    def again(error: Exception) -> Retry | None:
+        return decide(error, _spent(context), farm=PROCESS not in context.run.tags)
+
     try:
+        store = studio.store()
         shot = load_shot(store, context.partition_key)
-        return make_stage(store, shot, name, run_id=context.run.run_id)
-    except Busy as busy:
-        # Waiting as a retry holds no slot while another worker makes the same artifact.
-        raise dg.RetryRequested(max_retries=1000, seconds_to_wait=2.0) from busy
-    except StudioError as error:
-        raise dg.Failure(
-            description=str(error),
-            metadata={"kind": type(error).__name__},
-            allow_retries=not isinstance(error, InputError),
-        ) from None
+        return make_stage(store, shot, name, run_id=context.run.run_id, again=again)
+    except Again as asked:
+        retry = asked
+    except (Busy, StudioError) as error:
+        if (decided := again(error)) is None:
+            # The decision is made: no retry policy of Dagster's shall make another.
+            raise dg.Failure(str(error), metadata={"kind": type(error).__name__}, allow_retries=False) from None
+        retry = Again(decided)
+    # Waiting as a retry holds no slot; how often is `decide`'s business, which reads it from the log.
+    raise dg.RetryRequested(max_retries=sys.maxsize, seconds_to_wait=retry.retry.wait) from retry
+
+
+def _spent(context: dg.AssetExecutionContext) -> Counter[str]:
+    """How often this step was tried again before, by kind."""
+    if not context.retry_number:
+        return Counter()
+    step = context.op_execution_context.get_step_execution_context().step.key
+    spent: Counter[str] = Counter()
+    for entry in context.instance.all_logs(context.run.run_id, of_type=dg.DagsterEventType.STEP_UP_FOR_RETRY):
+        if entry.step_key == step and entry.dagster_event is not None:
+            error = entry.dagster_event.step_retry_data.error
+            spent[kind_of_again(error.cause.message if error and error.cause else "")] += 1
+    return spent
 
 
 def _group(name: str) -> str:

@@ -6,6 +6,7 @@ import dagster as dg
 
 from studio_pipeline.dag.assets import RefusingIOManager, Studio, build_assets
 from studio_pipeline.dag.executors import chosen_executor
+from studio_pipeline.dag.sensors import build_sensors
 from studio_pipeline.line.graph import graph
 
 __all__ = ["JOB", "build_definitions"]
@@ -23,6 +24,7 @@ def build_definitions() -> dg.Definitions:
     return dg.Definitions(
         assets=build_assets(),
         jobs=[job],
+        sensors=build_sensors(job),
         resources={"studio": Studio(), "io_manager": RefusingIOManager()},
         executor=chosen_executor(),
     )

@@ -21,6 +21,7 @@ from studio_pipeline.dag.celery_app import QUEUES, STEP_TASK, celery_app, messag
 from studio_pipeline.dag.connections import hold_connections
 from studio_pipeline.dag.step_log import StepLog
 from studio_pipeline.line.queues import queue_of
+from studio_pipeline.line.shots import open_studio
 from studio_pipeline.schema.errors import StudioError
 
 __all__ = ["StepHandle", "farm_executor"]
@@ -132,7 +133,7 @@ def _queue(context: Any, step: str, tagged: str) -> str:
     default = tagged if tagged in QUEUES else QUEUES[0]
     shot = context.dagster_run.tags.get("dagster/partition", "")
     try:
-        return queue_of(shot, step) or default
+        return queue_of(open_studio(reading=True), shot, step) or default
     except StudioError:
         return default  # the step itself says what is wrong
 

@@ -45,4 +45,14 @@ def _celery() -> dg.ExecutorDefinition:
     return farm_executor
 
 
-_MAKERS: dict[str, Callable[[], dg.ExecutorDefinition]] = {"in_process": _in_process, "celery": _celery}
+def _kubernetes() -> dg.ExecutorDefinition:
+    from studio_pipeline.dag.kubernetes import kubernetes_executor
+
+    return kubernetes_executor()
+
+
+_MAKERS: dict[str, Callable[[], dg.ExecutorDefinition]] = {
+    "in_process": _in_process,
+    "celery": _celery,
+    "kubernetes": _kubernetes,
+}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from dagster._core.definitions.data_version import DATA_VERSION_TAG
 from dagster._core.errors import DagsterExecutionInterruptedError, DagsterInvalidConfigError
 from sqlalchemy.exc import DBAPIError
 
-from studio_pipeline.dag.assets import SHOTS, check_result, describe
+from studio_pipeline.dag.assets import PROCESS, SHOTS, check_result, describe
 from studio_pipeline.dag.build import JOB, build_definitions
 from studio_pipeline.line.make import Outcome
 from studio_pipeline.line.processes import is_gone, process_name
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from dagster import DagsterInstance
 
 __all__ = ["mend_runs", "open_instance", "register_shots", "report_known", "report_review", "run_shot"]
-
-_PROCESS = "studio/process"
 
 
 @contextmanager
@@ -83,14 +81,26 @@ def register_shots(instance: DagsterInstance, shots: Sequence[str]) -> None:
 def mend_runs(instance: DagsterInstance) -> int:
     """Mark runs as failed whose process on this machine was killed; returns how many."""
     unfinished = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING])
-    dead = [run for run in instance.get_runs(unfinished) if is_gone(run.tags.get(_PROCESS, ""))]
+    dead = [run for run in instance.get_runs(unfinished) if is_gone(run.tags.get(PROCESS, ""))]
     for run in dead:
         instance.report_run_failed(run, "The process of this run was killed.")
     return len(dead)
 
 
-def run_shot(instance: DagsterInstance, shot: str, stages: Sequence[str]) -> list[str]:
+def run_shot(
+    instance: DagsterInstance,
+    shot: str,
+    stages: Sequence[str],
+    *,
+    failed: Callable[[str], None] = lambda run_id: None,
+) -> list[str]:
     """One run for one shot: makes ``stages`` in order, stops a branch where a stage or gate fails.
+
+    Args:
+        instance: Dagster's instance.
+        shot: The shot's id.
+        stages: Which to make.
+        failed: Called with the run's id when it didn't succeed.
 
     Returns:
         One line for every step that failed; empty when all is well.
@@ -105,10 +115,12 @@ def run_shot(instance: DagsterInstance, shot: str, stages: Sequence[str]) -> lis
             asset_selection=[dg.AssetKey(stage) for stage in stages],
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             raise_on_error=False,
-            tags={"studio/shot": shot, _PROCESS: process_name()},
+            tags={"studio/shot": shot, PROCESS: process_name()},
         )
     except DagsterExecutionInterruptedError:
         raise KeyboardInterrupt from None
+    if not result.success:
+        failed(result.run_id)
     failures = [event for event in result.all_events if event.is_step_failure]
     if any(_interrupted(event.step_failure_data.error) for event in failures):
         raise KeyboardInterrupt

@@ -18,6 +18,7 @@ from scipy.spatial.transform import Rotation
 
 from studio_pipeline.geometry.rotations import axis_angle_to_matrix
 from studio_pipeline.schema.errors import InputError, one_line
+from studio_pipeline.schema.files import regular_bytes
 
 __all__ = ["Bvh", "read_bvh", "write_bvh"]
 
@@ -25,6 +26,7 @@ MAX_BYTES = 64 << 20
 MAX_JOINTS = 1000
 MAX_FRAMES = 200_000
 MAX_POSES = 4_000_000  # frames times joints
+MAX_VALUES = 24_000_000
 MAX_NUMBER = 1e9  # of an offset or a position, in any unit
 _CHANNELS = {f"{axis}{kind}": (kind, index) for index, axis in enumerate("xyz") for kind in ("position", "rotation")}
 
@@ -82,13 +84,7 @@ def read_bvh(path: Path) -> Bvh:
         InputError: It is missing, no BVH, truncated, or beyond what this module holds.
     """
     path = Path(path)
-    try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise InputError(f"has {size / 2**20:.0f} MB, at most {MAX_BYTES >> 20}", where=path, do="cut the motion")
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", where=path) from error
+    text = regular_bytes(path, limit=MAX_BYTES, do="cut the motion").decode("utf-8", errors="replace")
     parts = re.split(r"(?mi)^[ \t]*MOTION[ \t]*\r?$", text, maxsplit=1)
     if len(parts) != 2 or not re.match(r"\s*HIERARCHY\b", parts[0], re.IGNORECASE):
         raise InputError("is no BVH file: it has no HIERARCHY and MOTION", where=path, do="export the motion as BVH")
@@ -196,7 +192,7 @@ def _table(path: Path, text: str, width: int) -> tuple[np.ndarray, float]:
             where=path,
             do="export the motion again",
         )
-    words = text[head.end() :].split()
+    words = text[head.end() :].split(maxsplit=min(max(frames * width, 0), MAX_VALUES))
     if width == 0 or len(words) != frames * width:
         what = f"declares {frames} frames of {width} values but holds {len(words)} values"
         raise InputError(what, where=path, do="export the motion again")

@@ -13,13 +13,14 @@ from studio_pipeline import __version__
 from studio_pipeline.line.deliverable import Deliverable
 from studio_pipeline.line.delivery_folder import MANIFEST, FolderReport, check_folder, read_manifest, write_folder
 from studio_pipeline.line.provenance import artifact_id, provenance_of
+from studio_pipeline.line.reviews import REVIEWED_STAGE
 from studio_pipeline.line.scrub import scrub
 from studio_pipeline.line.timestamps import timestamp
 from studio_pipeline.schema.errors import InputError, StorageError
 from studio_pipeline.store import Artifact, Corrupt, Store, content_hash
 from studio_pipeline.store.deliveries import Delivered, Delivery, DeliveryBook
 
-__all__ = ["PROVENANCE", "Left", "leave", "verify_delivery"]
+__all__ = ["PROVENANCE", "Left", "delivered", "leave", "verify_delivery"]
 
 PROVENANCE = "provenance.json"
 FORMAT = 1
@@ -255,3 +256,28 @@ def _what_differs(known: Delivery, chosen: Sequence[Deliverable]) -> str:
     found = found or ["the timeline or its options"]
     more = f" and {len(found) - 3} more" if len(found) > 3 else ""
     return f"has other content since {timestamp(known.time)}: {'; '.join(found[:3])}{more}"
+
+
+def delivered(store: Store, *, shot: str = "") -> tuple[list[dict[str, Any]], list[str]]:
+    """Every named delivery, oldest first, and a line for each record that can't be read.
+
+    Args:
+        store: The artifact store.
+        shot: Only those that hold this shot.
+    """
+    book = DeliveryBook(store.primitive)
+    found: list[dict[str, Any]] = []
+    problems: list[str] = []
+    for name in book.names():
+        try:
+            record = book.read(name)
+        except (Corrupt, StorageError) as error:
+            problems.append(str(error))
+            continue
+        if record is None or (shot and shot not in {item.shot_id for item in record.artifacts}):
+            continue
+        # The delivery's own version stands for the shot, as in its folder; other stages only go with it.
+        versions = {item.shot_id: f"v{item.version:03d}" for item in record.artifacts if item.stage == REVIEWED_STAGE}
+        found.append({"name": name, "time": record.time, "by": record.by, "versions": versions})
+    found.sort(key=lambda item: item["time"])
+    return [{**item, "time": timestamp(item["time"])} for item in found], problems

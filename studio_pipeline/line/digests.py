@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import stat
 from pathlib import Path
 
 from studio_pipeline.schema.errors import InputError
@@ -46,14 +48,20 @@ def _digest(path: Path) -> str:
 
 
 def _files_below(folder: Path) -> list[Path]:
-    found, size = [], 0
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and not path.name.startswith("."):
-            found.append(path)
-            size += path.stat().st_size
-        if len(found) > MAX_FILES or size > MAX_BYTES:
-            raise InputError(f"folder {folder} holds more than {MAX_FILES} files or {MAX_BYTES} bytes")
-    return found
+    """Regular files below a folder, sorted; it is left as soon as there is too much in it (somebody may name ``/``)."""
+    found: list[Path] = []
+    seen = size = 0
+    for parent, folders, names in os.walk(folder):
+        folders.sort()
+        seen += len(folders) + len(names)
+        for name in names:
+            path = Path(parent) / name
+            if not name.startswith(".") and path.is_file():
+                found.append(path)
+                size += path.stat().st_size
+        if seen > MAX_FILES or size > MAX_BYTES:
+            raise InputError(f"folder {folder} holds more than {MAX_FILES} files or {MAX_BYTES >> 30} GB")
+    return sorted(found)
 
 
 def _digest_many(members: dict[str, Path]) -> str:
@@ -67,6 +75,19 @@ def _digest_file(path: Path) -> str:
     status = path.stat()
     key = (str(path), status.st_size, status.st_mtime_ns)
     if key not in _known:
-        with path.open("rb") as stream:
-            _known[key] = hashlib.file_digest(stream, "sha256").hexdigest()
+        if not stat.S_ISREG(status.st_mode):
+            raise InputError(f"{path} is a device or a pipe, expected a file")
+        if status.st_size > MAX_BYTES:
+            raise InputError(f"{path} is larger than {MAX_BYTES >> 30} GB")
+        _known[key] = _hashed(path, status.st_size)
     return _known[key]
+
+
+def _hashed(path: Path, size: int) -> str:
+    """Digest of the file's bytes, as many as it says that it has: those of a file of ``/proc`` may never end."""
+    found = hashlib.sha256()
+    with path.open("rb") as stream:
+        while size > 0 and (chunk := stream.read(min(size, 1 << 20))):
+            found.update(chunk)
+            size -= len(chunk)
+    return found.hexdigest()

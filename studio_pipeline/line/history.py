@@ -7,6 +7,7 @@ from pathlib import PurePath
 from typing import Any
 
 from studio_pipeline.line.graph import graph
+from studio_pipeline.line.reductions import reduction_words
 from studio_pipeline.line.reviews import standing_as_json
 from studio_pipeline.line.shots import load_shot
 from studio_pipeline.line.timestamps import timestamp
@@ -14,6 +15,7 @@ from studio_pipeline.store import Published, Store
 from studio_pipeline.store.acceptances import AcceptBook
 from studio_pipeline.store.deliveries import Delivery, DeliveryBook
 from studio_pipeline.store.pins import PinBook
+from studio_pipeline.store.reductions import ReductionBook
 from studio_pipeline.store.reviews import ReviewBook, Standing
 
 __all__ = ["history_of"]
@@ -37,6 +39,7 @@ def history_of(store: Store, shot_id: str) -> dict[str, Any]:
     events = [
         *_pins(store, shot_id),
         *_accepted(store, shot_id),
+        *_reduced(store, shot_id),
         *_notes(said),
         *_handed_over(left, shot_id),
         *_failures(store, shot_id),
@@ -91,6 +94,14 @@ def _accepted(store: Store, shot_id: str) -> Iterator[dict[str, Any]]:
     for word in AcceptBook(store.primitive).history(shot_id):
         what, which = ("accepted", f"v{word.version:03d}") if word.made_key else ("withdrawn", "")
         yield _event(word.time, what, word.stage, which, word.by, word.reason)
+
+
+def _reduced(store: Store, shot_id: str) -> Iterator[dict[str, Any]]:
+    book = ReductionBook(store.primitive)
+    for name in graph():
+        for entry in book.history(shot_id, name):
+            text = reduction_words(entry).removeprefix("reduced ") if entry.changes else "full size again"
+            yield _event(entry.time, "reduced" if entry.changes else "full size", name, entry.label, entry.by, text)
 
 
 def _handed_over(left: list[Delivery], shot_id: str) -> Iterator[dict[str, Any]]:

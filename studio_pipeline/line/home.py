@@ -5,6 +5,7 @@ The artifacts may lie elsewhere, on S3: the environment says so (``STUDIO_STORE`
     store: s3://bucket/prefix
     cache: /scratch/studio-cache    # where payloads are checked out; the home's folder "cache" when absent
     cache_gb: 50
+    watch: /shows/lists             # shot lists that appear or change here are launched (``STUDIO_WATCH``)
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 from studio_pipeline.schema.errors import InputError, StorageError
 from studio_pipeline.store.cache import DEFAULT_BYTES
 
-__all__ = ["Home", "open_home"]
+__all__ = ["Home", "open_home", "watched_folder"]
 
 _DAGSTER_YAML = """\
 telemetry:
@@ -85,6 +86,12 @@ class Home:
         """Where stages write before their work is committed."""
         return self.root / "scratch"
 
+    @property
+    def watch(self) -> Path | None:
+        """The folder whose shot lists are launched when they appear or change; None when there is none."""
+        given = self._setting("watch", "STUDIO_WATCH")
+        return Path(given).expanduser().absolute() if given else None
+
     def _setting(self, name: str, variable: str) -> str:
         return os.environ.get(variable) or _read_settings(self.root / "studio.yaml").get(name, "")
 
@@ -95,18 +102,33 @@ def _read_settings(path: Path) -> dict[str, str]:
     Raises:
         InputError: It isn't what it should be.
     """
-    import yaml
+    from studio_pipeline.schema.yaml_tree import YamlProblem, parse_yaml, read_text
 
-    try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except FileNotFoundError:
+    if not path.exists():
         return {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
-        raise InputError("can't be read as YAML", where=path) from None
-    known = {"store", "cache", "cache_gb"}
+    try:
+        root, problems = parse_yaml(read_text(path))
+    except YamlProblem as problem:
+        raise InputError(problem.what, where=f"{path}:{problem.line}", do=problem.do) from None
+    if problems:
+        raise InputError(problems[0].what, where=f"{path}:{problems[0].line}", do=problems[0].do)
+    found = root.value or {}
+    known = {"store", "cache", "cache_gb", "watch"}
     if not isinstance(found, dict) or not set(found) <= known:
         raise InputError(f"knows only {', '.join(sorted(known))}", where=path)
     return {name: str(value) for name, value in found.items() if value is not None}
+
+
+def watched_folder() -> Path | None:
+    """The watched folder of the home that the environment names; None when there is none, or no sound settings."""
+    try:
+        return Home(_root()).watch
+    except InputError:  # whoever opens the home is told
+        return None
+
+
+def _root(root: str | Path | None = None) -> Path:
+    return Path(root or os.environ.get("STUDIO_HOME") or ".studio").expanduser().resolve()
 
 
 def open_home(root: str | Path | None = None) -> Home:
@@ -119,7 +141,7 @@ def open_home(root: str | Path | None = None) -> Home:
         StorageError: It cannot be made or written.
         InputError: Its settings are wrong.
     """
-    home = Home(Path(root or os.environ.get("STUDIO_HOME") or ".studio").expanduser().resolve())
+    home = Home(_root(root))
     try:
         local = [] if "://" in home.store else [Path(home.store)]
         for folder in (home.root, *local, home.scratch, home.dagster):

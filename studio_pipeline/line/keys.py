@@ -10,11 +10,11 @@ from typing import Any
 
 from studio_pipeline.line.digests import digest_input
 from studio_pipeline.line.graph import graph
-from studio_pipeline.line.resolve import ResolvedShot
+from studio_pipeline.line.resolve import ResolvedShot, StageSetup
 from studio_pipeline.schema.assets import assets_folder
 from studio_pipeline.store.codehash import code_digest, code_units
 
-__all__ = ["BY_VERSION", "code_parts", "ingredients"]
+__all__ = ["BY_VERSION", "code_parts", "ingredients", "settings_of", "shot_fields_of"]
 
 BY_VERSION = "version"
 """What stands for the code of shots whose ``code_policy`` is ``version``: only the stage's version counts."""
@@ -36,8 +36,8 @@ def ingredients(resolved: ResolvedShot, name: str, inputs: Mapping[str, str]) ->
         "backend": setup.backend,
         "code": BY_VERSION if by_version else code_digest(backend.run),
         "distributions": {dist: _version(dist) for dist in (*backend.distributions, *setup.settings.distributions())},
-        "settings": _settings(resolved, name),
-        "shot": {field: _shot_field(resolved, field) for field in stage.shot_fields},
+        "settings": settings_of(setup),
+        "shot": shot_fields_of(resolved, name),
         "inputs": dict(inputs),
         "assets": {folder: _asset(folder) for folder in (*stage.assets, *backend.assets)},
     }
@@ -54,8 +54,13 @@ def _asset(folder: str) -> str:
     return digest_input(path) if path.exists() else "absent"
 
 
-def _settings(resolved: ResolvedShot, name: str) -> dict[str, Any]:
-    setup = resolved.setups[name]
+def shot_fields_of(resolved: ResolvedShot, name: str) -> dict[str, Any]:
+    """The shot's fields that stage ``name`` reads, files by content."""
+    return {field: _shot_field(resolved, field) for field in graph()[name].shot_fields}
+
+
+def settings_of(setup: StageSetup) -> dict[str, Any]:
+    """A stage's settings, JSON-able, files by content."""
     values = setup.settings.model_dump(mode="json")
     for field in setup.file_fields:
         if values.get(field) is not None:

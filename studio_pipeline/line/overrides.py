@@ -10,7 +10,8 @@ from pathlib import Path
 from studio_pipeline.line.digests import digest_input
 from studio_pipeline.line.graph import graph, stage_named
 from studio_pipeline.line.resolve import ResolvedShot, StageSetup
-from studio_pipeline.schema.errors import InputError, StorageError
+from studio_pipeline.schema.errors import InputError, StorageError, StorageRefused
+from studio_pipeline.schema.files import check_path
 from studio_pipeline.stages.base import Override
 from studio_pipeline.stages.character.formats import KINDS, input_files
 from studio_pipeline.store import Store
@@ -36,6 +37,7 @@ def override(store: Store, shot: ResolvedShot, name: str, file: Path, *, note: s
         InputError: The stage takes no file, or the file isn't fit for it.
     """
     place = _place(name)
+    check_path(file)
     if not file.is_file():
         raise InputError("no such file", where=file, do="name the hand-made file")
     file = file.resolve()
@@ -68,7 +70,7 @@ def with_overrides(store: Store, shot: ResolvedShot) -> ResolvedShot:
     """The shot with its pinned files in their stages' settings.
 
     Raises:
-        StorageError: A pinned file has changed in the store, or is gone.
+        StorageRefused: A pinned file has changed in the store, or is gone.
     """
     setups = dict(shot.setups)
     for name, stage in graph().items():
@@ -78,7 +80,7 @@ def with_overrides(store: Store, shot: ResolvedShot) -> ResolvedShot:
             continue
         path = store.pinned_file(pin.file, lambda path, pin=pin: _is_sound(path, pin))
         if path is None:
-            raise StorageError(
+            raise StorageRefused(
                 f"the file pinned as {shot.id} {name} ({pin.label}) is damaged",
                 where=str(store.primitive.folder(pin.file) or f"{store.url}/{pin.file}"),
                 do="override it again",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from studio_pipeline.line.graph import downstream, graph, stage_named, upstream
 from studio_pipeline.line.keys import ingredients
 from studio_pipeline.line.overrides import with_overrides
+from studio_pipeline.line.reductions import with_reductions
 from studio_pipeline.line.resolve import ResolvedShot
 from studio_pipeline.schema.errors import one_line
 from studio_pipeline.stages.base import Verdict
@@ -31,6 +32,8 @@ class StagePlan:
     artifact: Artifact | None = None
     version: str = ""  # latest published version of this very content, or of anything when it would run
     failure: str = ""  # why the last attempt at this key failed
+    failed_at: float = 0.0  # and when [s since the epoch]
+    reduced: str = ""  # which settings were made smaller after it ran out of memory, in words
     accepted: Acceptance | None = None  # who let the artifact stand although the code has changed
 
     @property
@@ -55,6 +58,10 @@ class ShotPlan:
 
     shot: ResolvedShot
     stages: tuple[StagePlan, ...]
+
+    def told(self) -> ShotPlan:
+        """The same without the artifacts and what they are made of: states, reasons and versions."""
+        return ShotPlan(self.shot, tuple(replace(item, ingredients={}, artifact=None) for item in self.stages))
 
     def to_launch(self) -> list[str]:
         """Stages to hand to Dagster."""
@@ -88,12 +95,13 @@ def plan_shot(store: Store, shot: ResolvedShot, *, only: set[str] | None = None,
         deep: Hash every artifact where sizes and times or etags can't be trusted.
     """
     store = store.snapshot([shot.id])
-    shot = with_overrides(store, shot)
+    shot = with_reductions(store, with_overrides(store, shot))
     found: dict[str, StagePlan] = {}
     accepted = AcceptBook(store.primitive).standing(shot.id)
     for name in graph():
         allowed = only is None or name in only
-        found[name] = _plan_stage(store, shot, name, found, accepted, allowed=allowed, deep=deep)
+        item = _plan_stage(store, shot, name, found, accepted, allowed=allowed, deep=deep)
+        found[name] = _with_reduction(item, shot.setups[name].reduced)
     return ShotPlan(shot=shot, stages=tuple(item for name, item in found.items() if only is None or name in only))
 
 
@@ -133,9 +141,17 @@ def _plan_stage(
         reason = _in_words(word) if word else state
         return StagePlan(name, "cached", reason, backend, key, made_of, artifact, shown, accepted=word)
     failure = store.shots.last_failure(shot.id, name, key=key)
-    failed = failure.error if failure else ""
+    failed, when = (failure.error, failure.time) if failure else ("", 0.0)
     reason = damage or (f"failed before: {failed}" if failed else changes_since(store, shot.id, name, made_of))
-    return StagePlan(name, "would run" if allowed else "waits", reason, backend, key, made_of, None, version, failed)
+    return StagePlan(
+        name, "would run" if allowed else "waits", reason, backend, key, made_of, None, version, failed, when
+    )
+
+
+def _with_reduction(item: StagePlan, words: str) -> StagePlan:
+    if not words:
+        return item
+    return replace(item, reduced=words, reason=item.reason if words in item.reason else f"{item.reason}; {words}")
 
 
 def _accepted(store: Store, word: Acceptance, *, deep: bool) -> Artifact | None:

@@ -8,7 +8,7 @@ import shutil
 import socket
 from pathlib import Path
 
-__all__ = ["is_gone", "process_name", "sweep"]
+__all__ = ["is_gone", "lives_here", "process_name", "sweep"]
 
 
 def process_name() -> str:
@@ -28,6 +28,11 @@ def is_gone(name: str) -> bool:
     except PermissionError:
         return False
     return False
+
+
+def lives_here(name: str) -> bool:
+    """Whether the process called ``name`` is one of this machine and hasn't ended."""
+    return name.rpartition("-")[0] == _host() and not is_gone(name)
 
 
 def sweep(scratch: Path) -> int:

@@ -21,6 +21,9 @@ class Watcher(Protocol):
     def finished(self, shot: str, stage: str, outcome: Any) -> None:
         """A stage has its artifact."""
 
+    def again(self, shot: str, stage: str, line: str) -> None:
+        """A stage will be tried again, for the reason in ``line``."""
+
     def failed(self, shot: str, stage: str, line: str) -> None:
         """A stage failed, for the reason in ``line``."""
 
@@ -31,6 +34,8 @@ class _Nobody:
     def advanced(self, shot: str, stage: str, fraction: float, message: str) -> None: ...
 
     def finished(self, shot: str, stage: str, outcome: Any) -> None: ...
+
+    def again(self, shot: str, stage: str, line: str) -> None: ...
 
     def failed(self, shot: str, stage: str, line: str) -> None: ...
 

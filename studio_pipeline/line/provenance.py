@@ -124,6 +124,9 @@ def _accepted(store: Store, shot: str, chain: Mapping[Place, Artifact]) -> Itera
             }
 
 
+_MADE_WITH = ("package", "python", "machine", "run", "reduced")
+
+
 def _artifact(artifact: Artifact, hosts: Iterable[str]) -> dict[str, Any]:
     made = artifact.provenance
     ingredients, scrubbed = scrub(artifact.ingredients, hosts=hosts)
@@ -142,7 +145,7 @@ def _artifact(artifact: Artifact, hosts: Iterable[str]) -> dict[str, Any]:
         "inputs": {ref.name: artifact_id(ref.key, ref.generation) for ref in artifact.inputs},
         "files": {file.name: {"sha256": file.sha256, "size": file.size} for file in artifact.files},
         "verdicts": scrub(verdicts, hosts=hosts)[0],
-        "made_with": {name: made[name] for name in ("package", "python", "machine", "run") if made.get(name)},
+        "made_with": scrub({name: made[name] for name in _MADE_WITH if made.get(name)}, hosts=hosts)[0],
     }
 
 

@@ -32,6 +32,8 @@ class StageSetup:
     backend: str
     settings: Settings
     file_fields: tuple[str, ...]  # settings that name files
+    reduced: str = ""  # what was made smaller after the stage ran out of memory, in words
+    full: Settings | None = None  # the shot's own settings where that is so
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ def resolve(shot: Shot, folder: Path, *, where: Where | None = None, source: str
         warnings += told
     with _noting(problems):
         if shot.reference:
-            updates["reference"] = str(resolve_path(shot.reference, folder))
+            updates["reference"] = str(_path(shot.reference, folder, at("reference")))
             digest_input(Path(updates["reference"]), where=at("reference"))
     if problems:
         raise problems[0] if len(problems) == 1 else ShotListErrors([str(problem) for problem in problems])
@@ -131,7 +133,8 @@ def _directives(shot: Shot, setups: Mapping[str, StageSetup], at: Where) -> tupl
 
     taxonomy = load_taxonomy(own=[own] if own else ())
     if problems := validate_directives(shot.directives, taxonomy):
-        raise InputError("; ".join(problems), where=at("directives"))
+        more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
+        raise InputError("; ".join(problems[:3]) + more, where=at("directives"))
     values, told = taxonomy.migrate(shot.directives)
     told = [f"{at('directives')}: {line}" for line in told]
     return values, told + [f"{at('brief')}: {line}" for line in renamed_in(shot.brief, taxonomy)]
@@ -161,13 +164,20 @@ def _character_file(written: str, folder: Path, at: Where) -> Path:
     """A name in the asset library wins over a file of that name beside the shot list."""
     library = assets_folder() / "characters"
     if written not in library_names(library):
-        path = resolve_path(written, folder)
+        path = _path(written, folder, at("character"))
         if path.is_file():
             return path
     try:
         return resolve_character(written, library)
     except InputError as error:
         raise InputError(error.what, where=at("character"), do=error.do) from None
+
+
+def _path(written: str, folder: Path, where: str) -> Path:
+    try:
+        return resolve_path(written, folder)
+    except InputError as error:
+        raise InputError(f"{error.where} {error.what}", where=where, do=error.do) from None
 
 
 def _with_clip_block(shot: Shot, at: Where) -> dict[str, dict[str, Any]]:
@@ -195,7 +205,7 @@ def _setup(name: str, block: Mapping[str, Any], folder: Path, at: Where) -> Stag
     fields = tuple(name for name, marker in markers.items() if not _is_name(marker, values.get(name), folder))
     for field in fields:
         if isinstance(values.get(field), str):
-            values[field] = resolve_path(values[field], folder)
+            values[field] = _path(values[field], folder, at(f"stages.{name}.{field}"))
             digest_input(values[field], where=at(f"stages.{name}.{field}"))
     try:
         settings = backend.settings.model_validate(values)
@@ -234,7 +244,10 @@ def _is_name(marker: FileMarker, value: Any, folder: Path) -> bool:
     """Whether a value that may be a name elsewhere is one: it doesn't look like a path, and no file is there."""
     if not marker.or_name or not isinstance(value, str) or value.startswith((".", "/", "~")):
         return False
-    return not resolve_path(value, folder).exists()
+    try:
+        return not resolve_path(value, folder).exists()
+    except InputError:
+        return False  # what is wrong with it as a path is told where it is read
 
 
 _fields_known: dict[type, dict[str, FileMarker]] = {}

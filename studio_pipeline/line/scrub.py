@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
-__all__ = ["REMOVED", "scrub"]
+__all__ = ["REMOVED", "redact", "scrub"]
 
 REMOVED = "(removed)"
 
@@ -17,6 +17,7 @@ _WHOLE_PATH = re.compile(r"(?:~?[\\/]|~[^/\s]*/|[A-Za-z]:[\\/])")
 _PATH = re.compile(r"(?<![\w:/.\\])(?:~[\w.-]*|[A-Za-z]:)?[\\/](?:[^\s\\/'\":,;()]+[\\/])+([^\s\\/'\":,;()]*)")
 _FILE_URL = re.compile(r"file://[^\s'\"]*/([^\s/'\"]*)")
 _URL_EXTRAS = re.compile(r"(\b[a-z][a-z0-9+.-]*://)(?:[^\s/@'\"]+@)?([^\s?#'\"]*)(?:[?#][^\s'\"]*)?")
+_PASSWORD = re.compile(r"://[^\s/@:]*:([^\s/@]+)@")
 _SHORTEST_SECRET = 8
 
 
@@ -31,7 +32,7 @@ def scrub(value: Any, *, hosts: Iterable[str] = ()) -> tuple[Any, list[str]]:
         hosts: Names of machines.
     """
     words = [re.compile(rf"(?<![\w-]){re.escape(host)}(?![\w-])") for host in {*hosts} if len(host) > 2]
-    secrets = [text for name, text in os.environ.items() if _SECRET_NAME.search(name) and len(text) >= _SHORTEST_SECRET]
+    secrets = _secrets()
     changed: list[str] = []
 
     def clean(item: Any, place: str, name: str) -> Any:
@@ -47,6 +48,28 @@ def scrub(value: Any, *, hosts: Iterable[str] = ()) -> tuple[Any, list[str]]:
         return new
 
     return clean(value, "", ""), changed
+
+
+def redact(text: str) -> str:
+    """``text`` without secrets; paths and machines' names stay, for people of the house.
+
+    Addresses lose user, password and query; so do the values of this process's environment variables whose names say
+    secret, and those that are addresses with a password or a token in them.
+    """
+    for secret in _secrets():
+        text = text.replace(secret, REMOVED)
+    return _URL_EXTRAS.sub(r"\1\2", text)
+
+
+def _secrets() -> list[str]:
+    found = []
+    for name, text in os.environ.items():
+        whole = _SECRET_NAME.search(name) or name == "STUDIO_HOOK_URL"
+        if whole and len(text) >= _SHORTEST_SECRET:
+            found.append(text)
+        elif "://" in text and (password := _PASSWORD.search(text)) and len(password[1]) >= _SHORTEST_SECRET:
+            found += [text, password[1]]
+    return sorted(found, key=len, reverse=True)
 
 
 def _text(text: str, words: list[re.Pattern[str]], secrets: list[str]) -> str:

@@ -12,8 +12,10 @@ from studio_pipeline.line.home import open_home
 from studio_pipeline.line.plan import plan_shot
 from studio_pipeline.line.resolve import ResolvedShot, from_record, resolve, to_record
 from studio_pipeline.schema.errors import InputError, StudioError
+from studio_pipeline.schema.files import check_path
 from studio_pipeline.schema.shotlist import LoadedShot, ShotListErrors, load_shots
 from studio_pipeline.store import Store, open_store
+from studio_pipeline.store.codehash import remember_in
 
 __all__ = [
     "current_shot",
@@ -30,6 +32,7 @@ __all__ = [
 def open_studio(home: str | None = None, *, reading: bool = False) -> Store:
     """The store of the studio's home (``STUDIO_HOME``, else ``./.studio``); ``reading`` promises to write nothing."""
     found = open_home(home)
+    remember_in(found.root / "cache" / "code")
     return _open(found.store, reading, found.cache, found.cache_bytes)
 
 
@@ -59,7 +62,9 @@ def read_shot_lists(files: Sequence[Path], *, only: Sequence[str] | None = None)
     for name in only or ():
         if name not in places:
             near = difflib.get_close_matches(name, places, 3, 0.4)
-            problems.append(f"no shot {name} in these lists - {'one of: ' + ', '.join(near or sorted(places)[:5])}")
+            problems.append(
+                f"no shot {name[:80]} in these lists - {'one of: ' + ', '.join(near or sorted(places)[:5])}"
+            )
     problems += _policy_problems(loaded)
     shots: list[ResolvedShot] = []
     for item in loaded:
@@ -116,7 +121,8 @@ def load_shot(store: Store, shot_id: str) -> ResolvedShot:
     if record is None:
         near = difflib.get_close_matches(shot_id, store.shots.shot_ids(), 3, 0.4)
         raise InputError(
-            f"this home knows no shot {shot_id}", do=f"one of: {', '.join(near)}" if near else "studio run it first"
+            f"this home knows no shot {shot_id[:80]}",
+            do=f"one of: {', '.join(near)}" if near else "studio run it first",
         )
     return from_record(record.shot)
 
@@ -149,6 +155,7 @@ def named_shots(store: Store, target: str, *, only: Sequence[str] | None = None)
         InputError: There is no such shot or list, or it is wrong.
     """
     path = Path(target)
+    check_path(path)
     if path.suffix.lower() in (".yaml", ".yml") or path.is_file():
         return read_shot_lists([path], only=only)
     return [current_shot(store, target)]

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-import subprocess
-import sys
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+from studio_pipeline.schema.apart import run_apart
 from studio_pipeline.schema.errors import InputError, one_line
+from studio_pipeline.schema.files import json_value, regular_bytes
 
-__all__ = ["METADATA", "frame_number", "rate_fraction", "read_timeline"]
+__all__ = ["METADATA", "frame_number", "rate_fraction", "read_timeline", "written_again"]
 
 METADATA = "studio_pipeline"
 """Under this name timelines and clips hold what the pipeline reads and writes."""
@@ -20,8 +20,6 @@ METADATA = "studio_pipeline"
 MAX_BYTES = 64 << 20
 MAX_DEPTH = 64
 MAX_VALUES = 2_000_000
-_CHILD = Path(__file__).with_name("timeline_child.py")
-_SECONDS = 120
 _SLACK = 1e-3  # [frames] how far from a whole number a frame number may lie (rates are written as rounded decimals)
 
 
@@ -29,7 +27,7 @@ def read_timeline(path: Path) -> Any:
     """The ``opentimelineio`` Timeline of an ``.otio`` file.
 
     The library parses in C++ and trusts what it reads: size, depth, numbers and references are checked before, and the
-    file itself is parsed in a process of its own (`timeline_child`). Here it meets its own writing only.
+    file itself is parsed in a process of its own (`written_again`). Here it meets its own writing only.
 
     Raises:
         InputError: It can't be read, isn't such a file, or is no timeline.
@@ -44,32 +42,34 @@ def read_timeline(path: Path) -> Any:
 
 def _parsed_apart(text: str, path: Path) -> str:
     """What the library makes of a file's text, in its own writing."""
-    command = [sys.executable, "-P", str(_CHILD)]
+    redo = "export the edit again"
+    return run_apart(written_again, where=path, reader="the timeline's reader", do=redo, data=text.encode()).decode()
+
+
+def written_again(_arguments: list[str], given: BinaryIO, out: BinaryIO) -> None:
+    """In a process of its own: read a timeline's JSON, write what OpenTimelineIO made of it.
+
+    The library's parser corrupts its own memory on some wrong files (seen with 0.18.1: a crash some files later), so it
+    meets a file from elsewhere in a process that has nothing to lose; what comes out is the library's own writing.
+
+    Raises:
+        InputError: It is no timeline.
+    """
+    import opentimelineio as otio
+
     try:
-        done = subprocess.run(command, input=text.encode(), capture_output=True, timeout=_SECONDS, check=False)
-    except subprocess.TimeoutExpired:
-        raise InputError(f"can't be read in {_SECONDS} seconds", where=path, do="export the edit again") from None
-    if done.returncode == 0:
-        return done.stdout.decode()
-    said = one_line(done.stderr.decode(errors="replace"))[:200] if done.returncode == 3 else "its reader crashed on it"
-    raise InputError(f"is no timeline ({said})", where=path, do="export the edit again")
+        timeline = otio.core.deserialize_json_from_string(given.read().decode("utf-8"))
+        if not isinstance(timeline, otio.schema.Timeline) or not isinstance(timeline.tracks, otio.schema.Stack):
+            raise ValueError("it holds no timeline with tracks")
+        text = timeline.to_json_string(indent=0)
+    except Exception as error:  # whatever the library's parser says
+        raise InputError(f"is no timeline ({one_line(error)[:200]})") from None
+    out.write(text.encode())
 
 
 def _checked(path: Path) -> Any:
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise InputError(f"is larger than {MAX_BYTES >> 20} MB", where=path)
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise InputError("is not text in UTF-8", where=path, do="export the edit again") from None
-    except (OSError, ValueError) as error:
-        said = getattr(error, "strerror", None) or error
-        raise InputError(f"can't be read ({said})", where=path) from None
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        said = "too deep" if isinstance(error, RecursionError) else one_line(error)[:120]
-        raise InputError(f"is not JSON ({said})", where=path, do="export the edit again") from None
+    data = regular_bytes(path, limit=MAX_BYTES, do="split the edit")
+    value = json_value(data, where=path, do="export the edit again", max_values=MAX_VALUES)
     if not isinstance(value, dict) or not str(value.get("OTIO_SCHEMA", "")).startswith("Timeline."):
         raise InputError("holds no timeline", where=path, do="export the edit as one timeline")
     if problem := _problem(value):

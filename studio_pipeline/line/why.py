@@ -59,9 +59,10 @@ def explain(store: Store, shot: ResolvedShot, name: str) -> Explanation:
         when = timestamp(mine.accepted.time)
         headline = f"v{mine.accepted.version:03d} stands, {mine.reason} ({when})"
         return Explanation(shot.id, name, "cached", headline, changed)
+    also = f" ({mine.reduced})" if mine.reduced else ""
     if len(versions) < 2:
         return Explanation(
-            shot.id, name, "cached", f"{mine.version or 'made before'} is up to date; it is the first version", ()
+            shot.id, name, "cached", f"{mine.version or 'made before'} is up to date; it is the first version{also}", ()
         )
     old, new = versions[-2], versions[-1]
     before, after = old.note.get("ingredients", {}), new.note.get("ingredients", {})
@@ -70,7 +71,7 @@ def explain(store: Store, shot: ResolvedShot, name: str) -> Explanation:
         changes += _edited(_parts(store, old), _parts(store, new))
     if not changes:
         changes = (f"nothing: {old.label} was damaged and made again, with other bytes",)
-    return Explanation(shot.id, name, "cached", f"{new.label} is up to date; since {old.label} changed:", changes)
+    return Explanation(shot.id, name, "cached", f"{new.label} is up to date{also}; since {old.label} changed:", changes)
 
 
 def _parts(store: Store, version: Published) -> Mapping[str, str]:

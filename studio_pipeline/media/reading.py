@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import math
+import struct
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
 from studio_pipeline.media.images import MAX_SIDE, numbered_pictures, picture_size, read_image
+from studio_pipeline.schema.apart import stream_apart
 from studio_pipeline.schema.errors import InputError
 
-__all__ = ["ClipPixels", "read_clip", "read_image"]
+__all__ = ["ClipPixels", "decoded", "read_clip", "read_image"]
 
 MAX_FRAMES = 2000
 MAX_BYTES = 6 << 30  # of decoded pixels
@@ -23,6 +27,10 @@ _CONTAINERS = {
 }  # fmt: skip
 _BT601, _BT709 = 5, 1  # swscale's numbers
 _HDR_TRANSFERS = {16, 18}  # PQ, HLG
+_OPAQUE, _WITH_ALPHA, _END = b"\1", b"\2", b"\0"
+_MEMORY = 4 << 30  # [bytes] address space of the decoder: reference pictures of the largest size allowed, not the clip
+_SECONDS = 1800  # 2000 frames of 4096 x 4096 take some minutes
+_REDO = "export the clip again, or give a folder of PNGs"
 
 
 class ClipPixels(NamedTuple):
@@ -133,24 +141,73 @@ def _spoken(alpha: np.ndarray) -> np.ndarray | None:
 
 
 def _read_video(path: Path, bounds: _Bounds) -> ClipPixels:
-    import av
-
-    container_name = _CONTAINERS.get(path.suffix.lower())
-    if container_name is None:
+    """Frames as a process of its own decodes them: FFmpeg's parsers meet files from elsewhere there only."""
+    if path.suffix.lower() not in _CONTAINERS:
         known = ", ".join(sorted(_CONTAINERS))
         raise InputError(f"has the ending {path.suffix!r}, expected one of {known}, or a folder", where=path)
+    # Only a frame is counted by the child: how many make a clip is known here once they have come.
+    words = [bounds.frames, bounds.size, bounds.max_frames, bounds.max_pixels]
+    frames: list[np.ndarray] = []
+    covers: list[np.ndarray | None] = []
+    with stream_apart(
+        decoded, path, json.dumps(words), where=path, reader="the video decoder", do=_REDO, memory=_MEMORY,
+        seconds=_SECONDS,
+    ) as stream:  # fmt: skip
+        width, height = struct.unpack("<II", _exactly(stream, 8))
+        bounds.check_size(width, height)
+        while (kind := _exactly(stream, 1)) != _END:
+            frames.append(_plane(stream, (height, width, 3)))
+            covers.append(_plane(stream, (height, width)) if kind == _WITH_ALPHA else None)
+        rate = _exactly(stream, struct.unpack("<I", _exactly(stream, 4))[0]).decode()
+    bounds.check_count(len(frames))
+    alpha = None
+    if any(cover is not None for cover in covers):
+        opaque = np.full((height, width), 255, np.uint8)
+        alpha = _spoken(np.stack([opaque if cover is None else cover for cover in covers]))
+    return ClipPixels(np.stack(frames), alpha, Fraction(rate) if rate else None)
+
+
+def _exactly(stream: BinaryIO, count: int) -> bytes:
+    data = stream.read(count)
+    if len(data) != count:
+        raise EOFError
+    return data
+
+
+def _plane(stream: BinaryIO, shape: tuple[int, ...]) -> np.ndarray:
+    return np.frombuffer(bytearray(_exactly(stream, math.prod(shape))), np.uint8).reshape(shape)
+
+
+def decoded(arguments: list[str], _given: BinaryIO, out: BinaryIO) -> None:
+    """In a process of its own: write a video's frames, whole or not to the end.
+
+    Size (two uint32); per frame a byte, its sRGB [H, W, 3], its alpha [H, W] where the byte says so; a byte that ends
+    it; the rate as text behind its length.
+
+    Args:
+        arguments: The file, and the bounds as JSON.
+        out: Where they go.
+
+    Raises:
+        InputError: As `read_clip`.
+    """
+    import av
+
+    av.logging.set_level(None)  # what FFmpeg has to say of a damaged file is lines and lines
+    path = Path(arguments[0])
+    frames, size, max_frames, max_pixels = json.loads(arguments[1])
+    bounds = _Bounds(path, frames, size, max_frames, max_pixels)
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
             raise InputError(f"is larger than {MAX_FILE_BYTES >> 30} GB", where=path)
-        with path.open("rb") as stream, av.open(stream, "r", format=container_name) as container:
-            return _decode(container, bounds)
+        form = _CONTAINERS[path.suffix.lower()]
+        with path.open("rb") as stream, av.open(stream, "r", format=form) as container:
+            _decode(container, bounds, out)
     except (av.FFmpegError, OSError, ValueError, EOFError, IndexError, MemoryError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"is truncated or corrupt ({error})", where=path, do="export the clip again, or give a folder of PNGs"
-        ) from None
+        raise InputError(f"is truncated or corrupt ({error})", where=path, do=_REDO) from None
 
 
-def _decode(container: Any, bounds: _Bounds) -> ClipPixels:
+def _decode(container: Any, bounds: _Bounds, out: BinaryIO) -> None:
     if not container.streams.video:
         raise InputError("holds no video", where=bounds.path)
     stream = container.streams.video[0]
@@ -168,26 +225,27 @@ def _decode(container: Any, bounds: _Bounds) -> ClipPixels:
     context.thread_count = 1
     fps = stream.average_rate or stream.guessed_rate
     size = (context.width, context.height)
-    frames: list[np.ndarray] = []
-    covers: list[np.ndarray | None] = []
+    out.write(struct.pack("<II", *size))
+    count = 0
     for frame in _pictures(container, stream, bounds):
         if (frame.width, frame.height) != size:
             raise InputError(f"changes its size from {size} to {(frame.width, frame.height)}", where=bounds.path)
         rgb, cover = _to_srgb(frame, bounds.path)
-        frames.append(rgb)
-        covers.append(cover)
-        bounds.check_bytes(len(frames), *size)
-    if stream.frames and len(frames) != stream.frames:
+        count += 1
+        bounds.check_bytes(count, *size)
+        out.write(_OPAQUE if cover is None else _WITH_ALPHA)
+        out.write(np.ascontiguousarray(rgb).data)
+        if cover is not None:
+            out.write(cover.data)
+    if stream.frames and count != stream.frames:
         raise InputError(
-            f"declares {stream.frames} frames but only {len(frames)} can be read: the stream is truncated or corrupt",
+            f"declares {stream.frames} frames but only {count} can be read: the stream is truncated or corrupt",
             where=bounds.path,
             do="export the clip again",
         )
-    bounds.check_count(len(frames))
-    alpha = np.stack(
-        [np.full(f.shape[:2], 255, np.uint8) if c is None else c for f, c in zip(frames, covers, strict=True)]
-    )
-    return ClipPixels(np.stack(frames), _spoken(alpha), Fraction(fps).limit_denominator(1001) if fps else None)
+    bounds.check_count(count)
+    rate = str(Fraction(fps).limit_denominator(1001)) if fps else ""
+    out.write(_END + struct.pack("<I", len(rate)) + rate.encode())
 
 
 def _pictures(container: Any, stream: Any, bounds: _Bounds) -> Iterator[Any]:

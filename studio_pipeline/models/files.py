@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from studio_pipeline.schema.errors import InputError, one_line
+from studio_pipeline.schema.files import json_value
 
 __all__ = ["load_network", "read_weights", "write_weights"]
 
@@ -45,7 +46,8 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise InputError(f"has more than {_LARGEST} bytes", where=path)
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
-            described = json.loads((file.metadata() or {}).get(_KEY, ""))
+            text = (file.metadata() or {}).get(_KEY, "").encode()
+            described = json_value(text, where=path, do="", what="holds no weights of this product")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
         raise InputError(f"holds no weights of this product: {one_line(error)}", where=path) from None

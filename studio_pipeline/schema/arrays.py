@@ -5,18 +5,22 @@ from __future__ import annotations
 import io
 import json
 import math
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from studio_pipeline.schema.errors import InputError
+from studio_pipeline.schema.errors import InputError, one_line
+from studio_pipeline.schema.files import json_value, regular_bytes
 
 __all__ = ["load_arrays", "load_json", "save_arrays", "save_json"]
 
 # Every record this project writes is far below this; a file that declares more is hostile or broken.
 MAX_MEMBER_BYTES = 4 << 30
+MAX_JSON_BYTES = 256 << 20
+MAX_RECORD_VALUES = 20_000_000
 
 
 def save_arrays(path: Path, **arrays: np.ndarray | None) -> None:
@@ -41,10 +45,20 @@ def load_arrays(path: Path) -> dict[str, np.ndarray]:
         InputError: The file is no such archive, holds pickled objects, or declares absurd sizes.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            return {_stem(info.filename): _read_member(archive, info, path) for info in archive.infolist()}
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError, KeyError, NotImplementedError) as error:
-        raise InputError(f"is not a readable array file ({error})", where=path) from error
+        if not path.is_file():
+            raise InputError("is not a readable array file (no such file)", where=path)
+        with zipfile.ZipFile(path) as archive, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # NumPy tells of headers that old versions wrote
+            members = archive.infolist()
+            # What isn't compressed can't be more than the file, unless members share their bytes.
+            if sum(info.file_size for info in members) > path.stat().st_size:
+                raise InputError("holds compressed or overlapping arrays, or is cut off", where=path)
+            return {_stem(info.filename): _read_member(archive, info, path) for info in members}
+    except InputError:
+        raise
+    except Exception as error:  # zipfile's and NumPy's parsers raise many kinds on a hostile file
+        said = one_line(error)[:200] or type(error).__name__
+        raise InputError(f"is not a readable array file ({said})", where=path) from error
 
 
 def _stem(name: str) -> str:
@@ -79,7 +93,5 @@ def load_json(path: Path) -> Any:
     Raises:
         InputError: It is missing or not JSON.
     """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"is not a readable JSON file ({error})", where=path) from error
+    data = regular_bytes(path, limit=MAX_JSON_BYTES)
+    return json_value(data, where=path, do="", max_values=MAX_RECORD_VALUES, what="is not a readable JSON file")

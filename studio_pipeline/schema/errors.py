@@ -2,13 +2,55 @@
 
 from __future__ import annotations
 
-__all__ = ["BackendUnavailable", "InputError", "StorageError", "StudioError", "one_line"]
+import os
+import re
+
+__all__ = [
+    "BackendUnavailable",
+    "InputError",
+    "OutOfMemory",
+    "StorageError",
+    "StorageFull",
+    "StorageRefused",
+    "StudioError",
+    "hide_secrets",
+    "one_line",
+    "was_killed",
+]
+
+_SECRET_NAME = re.compile(
+    r"token|secret|passw|passphrase|api_?key|access_?key|credential|authorization|hook_?url|webhook", re.IGNORECASE
+)
+_USER = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/@'\"]*:[^\s/@'\"]*@", re.IGNORECASE)
+_PASSWORD = re.compile(r"://[^\s/@:]*:([^\s/@]+)@")
+_SHORTEST_SECRET = 8  # a shorter word may be any word
 
 
 def one_line(text: object) -> str:
     """Fold ``text`` onto one printable line; control characters become visible escapes."""
     folded = " ".join(str(text).split())
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in folded)
+
+
+def hide_secrets(text: str) -> str:
+    """``text`` without what the environment keeps secret: a library's error may quote what it was given.
+
+    Values of variables whose name says so, passwords in addresses that variables hold, and user and password of any
+    address in the text.
+    """
+    text = _USER.sub(r"\1(hidden)@", text)
+    for name, value in os.environ.items():
+        words = [value] if _SECRET_NAME.search(name) else []
+        words += _PASSWORD.findall(value) if "://" in value else []
+        for word in words:
+            if len(word) >= _SHORTEST_SECRET:
+                text = text.replace(word, "(hidden)")
+    return text
+
+
+def _short(text: str, most: int) -> str:
+    """The text, its middle left out where it is longer: both ends of a path and of a sentence say something."""
+    return text if len(text) <= most else f"{text[: most // 2]} ... {text[-most // 3 :]}"
 
 
 class StudioError(Exception):
@@ -23,7 +65,10 @@ class StudioError(Exception):
     exit_code = 1
 
     def __init__(self, what: object, *, where: object = "", do: object = "") -> None:
-        self.what, self.where, self.do = one_line(what), one_line(where), one_line(do)
+        self.what, self.where = (
+            _short(hide_secrets(one_line(text)), most) for text, most in ((what, 2000), (where, 600))
+        )
+        self.do = one_line(do)
         super().__init__(str(self))
 
     def __str__(self) -> str:
@@ -54,3 +99,20 @@ class StorageError(StudioError):
     """The store cannot keep or return what it was asked for (disk full, no permission)."""
 
     exit_code = 4
+
+
+class StorageFull(StorageError):
+    """The disk, the bucket or a quota is full: it takes somebody to make room."""
+
+
+class StorageRefused(StorageError):
+    """The store says no, or isn't fit (rights, credentials, a damaged record): asking again changes nothing."""
+
+
+class OutOfMemory(StudioError):
+    """A stage needs more memory than there is."""
+
+
+def was_killed(returncode: int | None) -> bool:
+    """Whether a child process was ended by SIGKILL though nobody here sent it: so ends what takes too much memory."""
+    return returncode in (-9, 137)

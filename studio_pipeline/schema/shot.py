@@ -9,13 +9,27 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 
-__all__ = ["CODE_PATTERN", "MAX_FRAMES", "CameraKey", "CameraSpec", "CharacterRef", "Shot"]
+from studio_pipeline.schema.errors import InputError, one_line
+from studio_pipeline.schema.files import check_path
+
+__all__ = [
+    "CODE_PATTERN",
+    "MAX_FRAMES",
+    "CameraKey",
+    "CameraSpec",
+    "CharacterRef",
+    "Shot",
+    "frame_rate",
+    "resolve_path",
+]
 
 CODE_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_-]*"
 MAX_FRAMES = 2000
 MAX_PIXELS = 4096
 
+MAX_FRAME_NUMBER = 9_999_999
 _code = re.compile(CODE_PATTERN)
+_RATE = re.compile(r"[0-9]{1,9}(\.[0-9]{0,20})?|[0-9]{1,9}/[0-9]{1,9}")
 
 
 def _check_code(value: str) -> str:
@@ -31,10 +45,18 @@ def _to_text(value: Any) -> Any:
     return value
 
 
-def _parse_fps(value: Any) -> Fraction:
+def frame_rate(value: Any) -> Fraction:
+    """Frames a second as people write them: 24, 23.976 or 24000/1001.
+
+    Raises:
+        ValueError: It is written otherwise, or lies outside 1 to 240.
+    """
+    text = str(value).strip()
+    if not _RATE.fullmatch(text):  # `Fraction` takes "1e999999999" too, and never comes back
+        raise ValueError('expected a number or a fraction such as 24 or "24000/1001"')
     try:
-        fps = Fraction(str(value)).limit_denominator(1001)
-    except (ValueError, ZeroDivisionError):
+        fps = Fraction(text).limit_denominator(1001)
+    except ZeroDivisionError:
         raise ValueError('expected a number or a fraction such as 24 or "24000/1001"') from None
     if not 1 <= fps <= 240:
         raise ValueError("must lie between 1 and 240")
@@ -42,7 +64,7 @@ def _parse_fps(value: Any) -> Fraction:
 
 
 Code = Annotated[str, BeforeValidator(_to_text), AfterValidator(_check_code)]
-Fps = Annotated[Fraction, BeforeValidator(_parse_fps), PlainSerializer(str)]
+Fps = Annotated[Fraction, BeforeValidator(frame_rate), PlainSerializer(str)]
 Vector = tuple[float, float, float]
 
 
@@ -138,6 +160,8 @@ def _frame_range(value: Any) -> Any:
             raise ValueError(f"the last frame {value[1]} comes before the first {value[0]}")
         if value[1] - value[0] + 1 > MAX_FRAMES:
             raise ValueError(f"a shot has at most {MAX_FRAMES} frames, this one has {value[1] - value[0] + 1}")
+        if value[1] > MAX_FRAME_NUMBER:
+            raise ValueError(f"frame numbers go up to {MAX_FRAME_NUMBER}")
         return value
     raise ValueError("expected [first, last], two frame numbers, both included")
 
@@ -205,6 +229,16 @@ class Shot(_Model):
 
 
 def resolve_path(value: str, folder: Path) -> Path:
-    """An absolute path for a file named in a shot list that lies in ``folder``."""
-    path = Path(value).expanduser()
-    return (path if path.is_absolute() else folder / path).resolve()
+    """An absolute path for a file named in a shot list that lies in ``folder``.
+
+    Raises:
+        InputError: The system knows no such path: it is too long, links to itself, or nobody may look at it.
+    """
+    try:
+        path = Path(value).expanduser()
+        path = path if path.is_absolute() else folder / path
+        check_path(path)
+        return path.resolve()
+    except (OSError, RuntimeError, ValueError) as error:
+        what = getattr(error, "strerror", None) or one_line(error)[:120]
+        raise InputError(f"can't be opened ({what})", where=value[:120], do="check the path") from None

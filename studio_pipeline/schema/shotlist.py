@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from studio_pipeline.schema.errors import InputError, one_line
 from studio_pipeline.schema.shot import CameraKey, CameraSpec, CharacterRef, Shot
-from studio_pipeline.schema.yaml_tree import YamlNode, YamlProblem, parse_yaml, read_text
+from studio_pipeline.schema.yaml_tree import MAX_PROBLEMS, YamlNode, YamlProblem, parse_yaml, read_text
 
 __all__ = ["LoadedShot", "ShotListErrors", "load_shots"]
 
@@ -117,6 +117,9 @@ def load_shots(path: Path) -> list[LoadedShot]:
     shots: list[LoadedShot] = []
     places: dict[str, int] = {}
     for node in root.children.values():
+        if len(problems) > MAX_PROBLEMS:
+            problems.append((node.line, _at(path, node.line, "and so on - mend what stands above first")))
+            break
         try:
             shot = Shot.model_validate(_mapping(node))
         except ValidationError as error:

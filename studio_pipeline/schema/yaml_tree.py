@@ -14,8 +14,9 @@ from studio_pipeline.schema.errors import InputError, one_line
 __all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_NODES", "YamlNode", "YamlProblem", "parse_yaml", "read_text"]
 
 MAX_BYTES = 8 << 20
-MAX_NODES = 2_000_000  # aliases counted as often as they are used
+MAX_NODES = 1_000_000  # aliases counted as often as they are used
 MAX_DEPTH = 40
+MAX_PROBLEMS = 100  # that are told; a file with more is wrong from top to bottom
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TAG = "tag:yaml.org,2002:"
@@ -114,6 +115,10 @@ def parse_yaml(text: str) -> tuple[YamlNode, list[YamlProblem]]:
         builder.loader.dispose()
 
 
+def _short(text: str) -> str:
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
 class _Builder:
     """Builds the tree from parse events, without recursion."""
 
@@ -145,6 +150,10 @@ class _Builder:
             elif kind is yaml.StreamEndEvent:
                 return self.root or YamlNode(line=1)
 
+    def _tell(self, what: str, do: str, line: int) -> None:
+        if len(self.problems) < MAX_PROBLEMS:
+            self.problems.append(YamlProblem(what, do=do, line=line))
+
     def _expects_key(self) -> bool:
         return bool(self.stack) and self.stack[-1].mapping and self.stack[-1].key is None
 
@@ -161,7 +170,7 @@ class _Builder:
         text = event.value
         if event.tag and event.tag not in ("!", _TAG + "str"):
             if event.tag not in _NUMBERS and event.tag not in _PLAIN:
-                self.problems.append(YamlProblem(f"the tag {event.tag} is not allowed", do="delete it", line=line))
+                self._tell(f"the tag {_short(event.tag)} is not allowed", "delete it", line)
                 return text
             tag = event.tag
         elif event.tag or len(text) > 64:
@@ -183,7 +192,7 @@ class _Builder:
         if self._expects_key():
             raise YamlProblem("a key must be a word, not a list or a mapping", line=line)
         if event.tag and event.tag not in ("!", _TAG + "map", _TAG + "seq"):
-            self.problems.append(YamlProblem(f"the tag {event.tag} is not allowed", do="delete it", line=line))
+            self._tell(f"the tag {_short(event.tag)} is not allowed", "delete it", line)
         self.stack.append(_Open(YamlNode(line=line, value={} if mapping else []), mapping, event.anchor))
 
     def _end(self) -> None:
@@ -197,10 +206,11 @@ class _Builder:
 
     def _alias(self, event: Any, line: int) -> None:
         if any(item.anchor == event.anchor for item in self.stack):
-            raise YamlProblem(f"*{event.anchor} is used inside its own definition", line=line)
+            raise YamlProblem(f"*{_short(event.anchor)} is used inside its own definition", line=line)
         node = self.anchors.get(event.anchor)
         if node is None:
-            raise YamlProblem(f"*{event.anchor} is used but &{event.anchor} is nowhere defined before", line=line)
+            name = _short(event.anchor)
+            raise YamlProblem(f"*{name} is used but &{name} is nowhere defined before", line=line)
         if self._expects_key():
             self.stack[-1].key = (str(node.value), line)
             return
@@ -228,14 +238,12 @@ class _Builder:
         if key == "<<":
             sources = [node] if isinstance(node.value, dict) else list(node.children.values())
             if not sources or not all(isinstance(source.value, dict) for source in sources):
-                self.problems.append(YamlProblem("'<<' merges mappings only", line=line))
+                self._tell("'<<' merges mappings only", "", line)
             else:
                 top.merged += sources
         elif key in top.node.children:
             first = top.node.children[key].line
-            self.problems.append(
-                YamlProblem(f"field {key!r} is given twice, first in line {first}", do="keep one", line=line)
-            )
+            self._tell(f"field {_short(key)!r} is given twice, first in line {first}", "keep one", line)
         else:
             # An entry is where its key is; an aliased value keeps its own lines below.
             top.node.children[key] = YamlNode(line=line, value=node.value, children=node.children, size=node.size)

@@ -10,7 +10,7 @@ import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict
 
@@ -47,6 +47,10 @@ class Settings(BaseModel):
     """Base of every backend's settings: unknown fields are errors, values never change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def changed(self, **values: Any) -> Self:
+        """These settings with other values, validated."""
+        return type(self).model_validate({**self.model_dump(exclude_unset=True), **values})
 
     def distributions(self) -> tuple[str, ...]:
         """Installed distributions that only these settings make the backend use; they belong to the key too."""
@@ -95,10 +99,11 @@ class Backend:
 
     run: str  # "package.module:function", called with a `StageContext`, returns a `StageResult`
     settings: type[Settings] = Settings
+    smaller: str = ""  # "module:function", from settings to the next that need less memory, None when there are none
     distributions: tuple[str, ...] = ()  # installed distributions whose versions belong to the key
     assets: tuple[str, ...] = ()  # folders of the asset library whose content belongs to the key, weights for one
     available: str = ""  # "module:function" that returns "" or says what is missing and what to do
-    uses_gpu: bool = False  # a farm gives it to a worker with a GPU
+    uses_gpu: bool = False  # computes on a CUDA device where there is one: a farm sends its steps to GPU workers
 
     def load(self) -> Callable[[StageContext], StageResult]:
         """Import and return the backend's function."""
@@ -107,6 +112,10 @@ class Backend:
     def missing(self) -> str:
         """Why the backend cannot run here; empty when it can."""
         return _resolve(self.available)() if self.available else ""
+
+    def reduced(self, settings: Settings) -> Settings | None:
+        """The next settings that need less memory; None when nothing gets smaller any more."""
+        return _resolve(self.smaller)(settings) if self.smaller else None
 
 
 @dataclass(frozen=True)
@@ -130,7 +139,6 @@ class Stage:
     backends: Mapping[str, Backend]
     default: str  # backend when the shot names none
     checks: tuple[str, ...] = ()  # names of the verdicts that the stage gives, each always present
-    uses_gpu: bool = False
     assets: tuple[str, ...] = ()  # folders of the asset library whose content belongs to the key
     override: Override | None = None  # None: no hand-made file can take its place
     renamed: Mapping[str, str] = field(default_factory=dict)  # backends by the names that they had before

@@ -64,7 +64,7 @@ from studio_pipeline.store.keys import (
     make_ingredients,
     plain,
 )
-from studio_pipeline.store.leases import Busy, Lease
+from studio_pipeline.store.leases import Busy, Lease, LeaseState, Loss, Work
 from studio_pipeline.store.maintenance import GcReport, VerifyReport, gc, verify_all
 from studio_pipeline.store.manifest import Artifact, Corrupt, FileEntry, InputRef
 from studio_pipeline.store.primitive import probe, refusal
@@ -82,12 +82,15 @@ __all__ = [
     "InputRef",
     "Lease",
     "LeaseLost",
+    "LeaseState",
+    "Loss",
     "PayloadCache",
     "Problem",
     "Published",
     "ShotRecord",
     "Store",
     "VerifyReport",
+    "Work",
     "canonical_json",
     "code_digest",
     "code_units",

@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from studio_pipeline.schema.errors import StorageError
+from studio_pipeline.schema.errors import StorageError, StorageFull
 from studio_pipeline.store.keys import digest_file
 from studio_pipeline.store.manifest import FileEntry
 from studio_pipeline.store.parallel import each
@@ -162,7 +162,7 @@ class PayloadCache:
             if self._remove(stamp):
                 total -= freed
         if total + size > self.limit:
-            raise StorageError(
+            raise StorageFull(
                 f"the read cache may hold {self.limit / 1e9:.3g} GB; {total / 1e9:.3g} GB are in use and "
                 f"{size / 1e9:.3g} GB more are needed",
                 where=self.root,

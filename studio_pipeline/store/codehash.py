@@ -16,13 +16,19 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
+import sys
+import uuid
+from contextlib import suppress
+from pathlib import Path
 
 from studio_pipeline.schema.errors import InputError
 from studio_pipeline.store.codeindex import CodeModule, Target, load_sources, references
+from studio_pipeline.store.manifest import Corrupt, decode_record, encode_record
 
-__all__ = ["CodeIndex", "code_digest", "code_units"]
+__all__ = ["CodeIndex", "code_digest", "code_units", "remember_in"]
 
 PACKAGE = "studio_pipeline"
+_MOST_KEPT = 20  # states of the sources whose digests are remembered
 _ALL, _IMPORT, _EFFECTS = "*", "<import>", "<effects>"
 
 Unit = tuple[str, str]  # module and name, or one of the marks above
@@ -46,6 +52,14 @@ def code_units(target: str, *, packages: tuple[str, ...] = (PACKAGE,)) -> dict[s
     return _index(packages, target.partition(".")[0].partition(":")[0]).units(target)
 
 
+_folder: list[Path] = []
+
+
+def remember_in(folder: Path) -> None:
+    """Keep digests in files of this folder, so that the next process with the very same sources need not parse them."""
+    _folder[:] = [folder]
+
+
 @functools.cache
 def _index(packages: tuple[str, ...], own: str) -> CodeIndex:
     return CodeIndex(*dict.fromkeys((*packages, own)))
@@ -59,13 +73,32 @@ class CodeIndex:
         self._modules: dict[str, CodeModule] = {}
         self._nodes: dict[Unit, tuple[str, frozenset[Unit]]] = {}
         self._digests: dict[str, str] = {}
+        self._read_from: Path | None = None
 
     def digest(self, target: str) -> str:
         """See `code_digest`."""
+        place = self._place() if _folder else None
+        if place != self._read_from:
+            self._read_from = place
+            self._digests |= _remembered(place) if place else {}
         if target not in self._digests:
             listing = "\n".join(f"{name} {digest}" for name, digest in sorted(self.units(target).items()))
             self._digests[target] = hashlib.sha256(f"{target}\n{listing}".encode()).hexdigest()
+            if place:
+                _remember(place, self._digests)
         return self._digests[target]
+
+    def _place(self) -> Path:
+        return _folder[0] / f"{self._fingerprint}.json"
+
+    @functools.cached_property
+    def _fingerprint(self) -> str:
+        """Digest of everything that a digest is worked out from: the sources, the code that does it among them."""
+        total = hashlib.sha256(sys.version.encode())
+        for name, source in sorted(self._sources.items()):
+            data = source.text if isinstance(source.text, bytes) else source.text.encode()
+            total.update(f"\n{name} {source.is_package} {len(data)}\n".encode() + data)
+        return total.hexdigest()
 
     def units(self, target: str) -> dict[str, str]:
         """See `code_units`."""
@@ -197,3 +230,25 @@ class CodeIndex:
             ):
                 return True
         return False
+
+
+def _remembered(path: Path) -> dict[str, str]:
+    with suppress(OSError, Corrupt, AttributeError):
+        found = decode_record(path.read_bytes(), str(path)).get("digests") or {}
+        return {str(target): str(digest) for target, digest in found.items()}
+    return {}
+
+
+def _remember(path: Path, digests: dict[str, str]) -> None:
+    """Write the file whole or not at all; where that can't be done the next process works them out again."""
+    fresh = path.with_name(f".{uuid.uuid4().hex}")
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            fresh.write_bytes(encode_record({"digests": digests}))
+            fresh.replace(path)
+        finally:
+            fresh.unlink(missing_ok=True)
+        kept = sorted(path.parent.glob("*.json"), key=lambda item: item.stat().st_mtime)
+        for old in kept[:-_MOST_KEPT]:
+            old.unlink(missing_ok=True)

@@ -71,6 +71,8 @@ class DeliveryBook:
             record = decode_record(self._primitive.read(place).data, place)
         except Missing:
             return None
+        if record.get("name") != name:
+            raise Corrupt("the record belongs to another delivery", where=place)
         artifacts = tuple(Delivered(**item) for item in record.pop("artifacts"))
         return Delivery(**record, artifacts=artifacts)
 
@@ -122,6 +124,9 @@ class DeliveryBook:
     def problems(self) -> list[tuple[str, str]]:
         """Name and trouble of every damaged record and small file."""
         found: list[tuple[str, str]] = []
+        there = {parts[1] for entry in self._primitive.list("deliveries/") if len(parts := entry.name.split("/")) > 2}
+        for name in sorted(there - set(self.names())):
+            found.append((f"deliveries/{name}/{_RECORD}", "is missing: deleted, or the delivery was cut off"))
         for name in self.names():
             try:
                 delivery = self.read(name)

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from studio_pipeline.schema.errors import StorageError
+from studio_pipeline.schema.errors import StorageError, StorageFull, StorageRefused
 from studio_pipeline.store.primitive import Changed, Content, Entry, Exists, Missing, Written, check_name
 
 __all__ = ["DiskPrimitive"]
@@ -31,6 +31,8 @@ _REASONS = {
     errno.ENOTSUP: ("the file system has no hard links or locks", "put STUDIO_HOME on another disk"),
 }
 
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+
 
 @contextmanager
 def _told(where: Path) -> Iterator[None]:
@@ -39,7 +41,8 @@ def _told(where: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason, do = _REASONS.get(error.errno or 0, (error.strerror or str(error), ""))
-        raise StorageError(f"cannot store here: {reason}", where=where, do=do) from error
+        kind = StorageFull if error.errno in _FULL else StorageRefused if error.errno in _REASONS else StorageError
+        raise kind(f"cannot store here: {reason}", where=where, do=do) from error
 
 
 def _write(descriptor: int, data: bytes | memoryview) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from studio_pipeline.schema.errors import StorageError
-from studio_pipeline.store.manifest import Corrupt, decode_record, encode_record
+from studio_pipeline.store.manifest import Corrupt, check_belongs, decode_record, encode_record
 from studio_pipeline.store.primitive import Exists, Missing, Primitive
 
 __all__ = ["LogEntry", "append_entry", "check_part", "last_entry", "read_entries"]
@@ -65,7 +65,9 @@ def last_entry(primitive: Primitive, prefix: str) -> LogEntry | None:
 
 def _read(primitive: Primitive, name: str) -> dict[str, Any] | None:
     try:
-        return decode_record(primitive.read(name).data, name)
+        record = decode_record(primitive.read(name).data, name)
+        check_belongs(record, name)
+        return record
     except (Corrupt, Missing):
         return None
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from studio_pipeline.schema.errors import StorageError
+from studio_pipeline.schema.errors import StorageRefused
 from studio_pipeline.store.logbook import append_entry, last_entry, read_entries
 from studio_pipeline.store.primitive import Exists, Primitive
 
@@ -70,14 +70,14 @@ class PinBook:
         """What is pinned now, None when nothing is.
 
         Raises:
-            StorageError: The last entry is damaged: what stands now can't be told.
+            StorageRefused: The last entry is damaged: what stands now can't be told.
         """
         entry = last_entry(self._primitive, _folder(shot_id, stage))
         if entry is None:
             return None
         if (last := _pin(entry.record)) is None:
             do = "override or unpin it again"
-            raise StorageError(f"a pin of {shot_id} {stage} is damaged", where=entry.name, do=do)
+            raise StorageRefused(f"a pin of {shot_id} {stage} is damaged", where=entry.name, do=do)
         return last if last.file else None
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from studio_pipeline.schema.errors import StorageError
+from studio_pipeline.schema.errors import StorageError, StorageRefused
 
 __all__ = [
     "Changed",
@@ -190,7 +190,7 @@ def probe(primitive: Primitive) -> None:
 
 def refusal(problem: str, url: str) -> StorageError:
     """Why a place can't be a store."""
-    return StorageError(
+    return StorageRefused(
         f"this store {problem}: artifacts would get lost",
         where=url,
         do="use a place with conditional writes (a local disk, NFS 4, or an S3 service that honours If-None-Match)",

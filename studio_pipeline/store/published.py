@@ -14,9 +14,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from studio_pipeline.schema.errors import StorageError
+from studio_pipeline.schema.errors import InputError
 from studio_pipeline.store.keys import canonical_json, plain
-from studio_pipeline.store.manifest import Corrupt, check_key, decode_record, encode_record
+from studio_pipeline.store.manifest import Corrupt, check_belongs, check_key, decode_record, encode_record
 from studio_pipeline.store.primitive import Exists, Missing, Primitive
 
 __all__ = ["Failure", "Published", "ShotBook", "ShotRecord"]
@@ -183,10 +183,21 @@ class ShotBook:
         return None if cleared or (key is not None and key != last.key) else last
 
     def problems(self, shot_id: str) -> list[tuple[str, str]]:
-        """Name and trouble of every damaged record of a shot."""
+        """Name and trouble of every damaged record of a shot, and of those that are gone from between others.
+
+        Numbers are taken one after the other and never given back. Only of the last entry of a folder nobody can tell
+        that it was there.
+        """
         found: list[tuple[str, str]] = []
+        numbers: dict[str, set[int]] = {}
         for name in self._names(_folder(shot_id)):
             self._read(name, lambda name, what: found.append((name, what)))
+            folder, _, last = name.rpartition("/")
+            if match := re.match(r"[a-z]([0-9]+)", last):
+                numbers.setdefault(folder, set()).add(int(match[1]))
+        for folder, taken in numbers.items():
+            for number in sorted(set(range(1, max(taken))) - taken):
+                found.append((f"{folder}/", f"number {number} is missing"))
         return found
 
     def _create(self, name: str, record: Mapping[str, Any]) -> bool:
@@ -208,7 +219,9 @@ class ShotBook:
 
     def _read(self, name: str, tell: Callable[[str, str], None] = lambda name, what: None) -> dict[str, Any] | None:
         try:
-            return decode_record(self._primitive.read(name).data, name)
+            record = decode_record(self._primitive.read(name).data, name)
+            check_belongs(record, name)
+            return record
         except Corrupt as error:
             tell(name, error.what)
         except Missing:
@@ -232,5 +245,5 @@ def _version_of(name: str) -> tuple[int, int]:
 def _folder(shot_id: str, *parts: str) -> str:
     for part in (shot_id, *parts):
         if not _safe.fullmatch(part):
-            raise StorageError(f"{ascii(part)[:80]} cannot name a shot or a stage")
+            raise InputError(f"{ascii(part)[:80]} cannot name a shot or a stage", do="studio status lists the shots")
     return "/".join(("shots", shot_id, *parts)) + "/"

@@ -16,7 +16,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from studio_pipeline.schema.errors import StorageError
+from studio_pipeline.schema.errors import StorageError, StorageFull, StorageRefused
 from studio_pipeline.store.s3listing import read_fast
 
 __all__ = ["Answer", "Client", "Failing", "Refused", "check_environment"]
@@ -53,6 +53,7 @@ _REASONS = {
     "PermanentRedirect": ("the bucket is in another region", "set AWS_REGION"),
     "507": ("the store is full", "free some space (studio gc)"),
 }
+_FULL = {"QuotaExceeded"}
 
 _log = logging.getLogger(__name__)
 
@@ -95,7 +96,7 @@ def check_environment() -> None:
     """
     machine_role = os.environ.get("AWS_EC2_METADATA_DISABLED", "").lower() == "false"
     if not machine_role and not any(os.environ.get(name) for name in _SOURCES):
-        raise StorageError(
+        raise StorageRefused(
             "the environment has no credentials for S3",
             do="set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE; "
             "AWS_EC2_METADATA_DISABLED=false for a machine's role",
@@ -161,7 +162,8 @@ class Client:
         """A refusal as one line. What the service wrote is left out: it may quote keys and signatures."""
         found = _REASONS.get(refused.code) or _REASONS.get(str(refused.status))
         reason, do = found or (f"the S3 store refuses ({refused.code}, HTTP {refused.status})", "")
-        return StorageError(reason, where=self._where, do=do)
+        kind = StorageFull if refused.code in _FULL or refused.status == 507 else StorageRefused
+        return kind(reason, where=self._where, do=do)
 
     def _judge(self, error: Exception) -> str:
         """What passing trouble it is; everything else is raised."""
@@ -178,14 +180,14 @@ class Client:
                 return f"HTTP {status} {code}"
             raise Refused(code, status) from None
         if isinstance(error, known.NoCredentialsError | known.PartialCredentialsError | known.ProfileNotFound):
-            raise StorageError(
+            raise StorageRefused(
                 "the environment has no usable credentials for S3",
                 where=self._where,
                 do="set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
             ) from None
         if _may_pass(error):
             return type(error).__name__
-        raise StorageError(f"the S3 request failed ({type(error).__name__})", where=self._where) from None
+        raise StorageRefused(f"the S3 request failed ({type(error).__name__})", where=self._where) from None
 
     def _filesystem(self) -> Any:
         """The s3fs file system of this process; a forked child makes its own."""

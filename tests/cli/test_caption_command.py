@@ -40,7 +40,7 @@ def test_a_video_and_the_same_frames_in_a_folder(studio: Command, tmp_path: Path
     ("words", "told"),
     [
         (("nowhere.mp4",), "nowhere.mp4: no such file or folder"),
-        ((".", "--fps", "fast"), "'fast' is no number"),
+        ((".", "--fps", "fast"), "'fast' is no frame rate"),
         ((".", "--backend", "guess"), "guess"),
     ],
 )

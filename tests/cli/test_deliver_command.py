@@ -48,6 +48,26 @@ def test_a_shot_and_a_list_are_delivered_and_checked(hands, made: Toy) -> None:
     assert "as both" in hands("history", SHOT)[1]
 
 
+def test_what_was_delivered_is_listed(hands, made: Toy, store) -> None:
+    assert hands("deliveries")[1] == "nothing was delivered\n"
+    assert hands("deliver", SHOT, "one", "--to", "to", "--by", "ana")[0] == 0
+    assert hands("deliver", "shots.yaml", "both", "--to", "to", "--by", "bo")[0] == 0
+    code, out, _ = hands("deliveries")
+    rows = [line.split("  ") for line in out.splitlines()]
+    assert code == 0 and [(row[0], *row[2:]) for row in rows] == [
+        ("one", "ana", f"{SHOT} v001"),
+        ("both", "bo", f"{SHOT} v001, toy_a_0020 v001"),
+    ]
+    found = json.loads(hands("deliveries", "--shot", "toy_a_0020", "--json")[1])
+    assert [item["name"] for item in found["deliveries"]] == ["both"] and not found["problems"]
+    assert hands("deliveries", "--shot", "toy_a_0099")[0] == 2
+    record = made.home / "store" / "deliveries" / "one" / "record.json"
+    record.chmod(0o644)
+    record.write_text(record.read_text().replace("ana", "bob"))
+    code, out, err = hands("deliveries")
+    assert code == 1 and out.startswith("both") and "deliveries/one/record.json" in err
+
+
 def test_only_what_is_approved_when_that_is_said(hands, made: Toy) -> None:
     hands("approve", SHOT, "v001")
     code, _, err = hands("deliver", "shots.yaml", "a", "--to", "to", "--approved")

@@ -8,13 +8,14 @@ import pytest
 from support.toys import STAGES, Toy
 
 import studio_pipeline.dag.launch as launch
+import studio_pipeline.line.trouble as trouble
 from studio_pipeline.dag.assets import RefusingIOManager
 from studio_pipeline.dag.build import build_definitions
 from studio_pipeline.dag.ui import _provenance_endpoint, _review_endpoint, picture_path
 from studio_pipeline.line.make import make_stage, outcome_of
 from studio_pipeline.line.plan import plan_shot
 from studio_pipeline.line.shots import save_shot
-from studio_pipeline.schema.errors import InputError
+from studio_pipeline.schema.errors import InputError, StorageError, StorageFull
 
 ALL = [stage.name for stage in STAGES]
 
@@ -60,6 +61,33 @@ def test_a_failed_stage_leaves_the_others_results(toy: Toy, shots, store, instan
     toy.calls.clear()
     assert launch.run_shot(instance, shot.id, plan_shot(store, shot).to_launch()) == []
     assert toy.calls == ["rig", "takes", "reference_clip"]
+
+
+@pytest.mark.parametrize(("error", "calls"), [(StorageError("no answer"), 4), (StorageFull("the disk is full"), 1)])
+def test_hiccups_are_tried_again_so_often_and_a_full_disk_at_a_desk_is_not(
+    toy: Toy, shots, store, instance, monkeypatch, error: Exception, calls: int
+) -> None:
+    monkeypatch.setitem(trouble.DESK, "hiccup", (0.01, 0.02, 0.03))
+    shot = prepared(store, shots, instance)
+    toy.broken["rig"] = error
+    (line,) = launch.run_shot(instance, shot.id, ["character", "rig"])
+    assert toy.calls.count("rig") == calls and str(error) in line
+    failures = list((store.primitive.root / "shots" / shot.id / "failures" / "rig").iterdir())
+    assert len(failures) == 1  # what was tried again was no failure yet
+
+
+def test_a_hiccup_that_passes_leaves_no_failure(toy: Toy, shots, store, instance, monkeypatch) -> None:
+    monkeypatch.setitem(trouble.DESK, "hiccup", (0.01, 0.02, 0.03))
+    shot, hiccups = prepared(store, shots, instance), [1, 2]
+
+    def flaky(context) -> None:
+        if hiccups:
+            hiccups.pop()
+            raise ConnectionResetError(104, "Connection reset by peer")
+
+    toy.during["rig"] = flaky
+    assert launch.run_shot(instance, shot.id, ["character", "rig"]) == [] and toy.calls.count("rig") == 3
+    assert store.shots.last_failure(shot.id, "rig") is None and store.leases.standing() == []
 
 
 def test_a_blocking_gate_stops_the_run_and_a_warning_does_not(toy: Toy, shots, store, instance) -> None:

@@ -8,13 +8,16 @@ import pytest
 import yaml
 from support.toys import Toy
 
+from studio_pipeline.line.afresh import start_afresh
 from studio_pipeline.line.deliver import check_writable
-from studio_pipeline.line.make import GateClosed, StageCrashed, make_stage
+from studio_pipeline.line.make import Busy, GateClosed, StageCrashed, WorkersLost, make_stage
 from studio_pipeline.line.plan import plan_shot, selection
 from studio_pipeline.line.shots import failed_shots, load_shot, save_shot
 from studio_pipeline.line.shotview import ShotView
 from studio_pipeline.line.why import explain
 from studio_pipeline.schema.errors import InputError, StorageError
+from studio_pipeline.store import Work
+from studio_pipeline.store.manifest import decode_record, encode_record
 
 ALL = ["character", "rig", "directives", "takes", "reference_clip"]
 
@@ -96,6 +99,66 @@ def test_a_crash_becomes_one_line_and_a_log(toy: Toy, shots, store) -> None:
         make_stage(store, shot, "character")
     assert "two\nlines" in (toy.home / "logs" / "toy_a_0010.character.log").read_text()
     assert list((toy.home / "scratch").iterdir()) == []
+
+
+def killed(store, key: str) -> None:
+    """Leave what a killed worker of another machine leaves."""
+    lease = store.leases.acquire(key, work=Work(shot="toy_a_0010", stage="rig", run="r"))
+    lease.progress(0.6, "meshing")
+    lease.renew()
+    lease._stop.set()
+    lease._thread.join()
+    name = f"leases/{key[:2]}/{key}.json"
+    content = store.primitive.read(name)
+    record = decode_record(content.data, name) | {"expires": 1.0, "place": "elsewhere", "host": "node7"}
+    store.primitive.replace_if(name, encode_record(record), content.etag)
+
+
+def test_what_kills_its_workers_is_given_up_for_every_shot_and_retried_when_asked(toy: Toy, shots, store) -> None:
+    one, two = shots(ids=("0010", "0020"))
+    for shot in (one, two):
+        save_shot(store, shot)
+    make_stage(store, one, "character")
+    key = plan_shot(store, one).stages[1].key
+    for _ in range(2):
+        killed(store, key)
+    assert make_stage(store, one, "rig").made  # the third attempt is made as ever, and ends well
+    again = shots("  stages: {rig: {gain: 2}}\n", ids=("0010", "0020"))
+    for shot in again:
+        save_shot(store, shot)
+    key = plan_shot(store, again[0]).stages[1].key
+    for _ in range(3):
+        killed(store, key)
+    toy.calls.clear()
+    for shot in again:  # the second is told at once: the key was given up
+        with pytest.raises(
+            WorkersLost, match=r"rig: worker lost 3 times while .*node7 pid \d+ at 60% 'meshing'.*memory"
+        ):
+            make_stage(store, shot, "rig")
+        assert "worker lost 3 times" in plan_shot(store, shot).stages[1].failure
+        assert "worker lost 3 times" in explain(store, shot, "rig").headline
+    failure = store.shots.last_failure(one.id, "rig")
+    assert failure.details["kind"] == "WorkersLost" and failure.details["attempt"] == 4
+    assert toy.calls == [] and len(failed_shots(store)[0]) == 2
+    assert make_stage(store, shots("  stages: {rig: {gain: 3}}\n")[0], "rig").made  # a changed setting is another key
+    assert start_afresh(store, again) == 1
+    assert make_stage(store, again[1], "rig").made and toy.calls == ["rig", "rig"]
+
+
+def test_a_worker_that_was_overtaken_waits_for_the_others_result(toy: Toy, shots, store) -> None:
+    (shot,) = shots()
+
+    def overtaken(context) -> None:
+        (state,) = store.leases.standing()
+        name = f"leases/{state.key[:2]}/{state.key}.json"
+        content = store.primitive.read(name)
+        record = decode_record(content.data, name) | {"holder": "another", "nonce": "x"}
+        store.primitive.replace_if(name, encode_record(record), content.etag)
+
+    toy.during["character"] = overtaken
+    with pytest.raises(Busy, match="another worker took this step over"):
+        make_stage(store, shot, "character")
+    assert store.shots.last_failure(shot.id, "character") is None
 
 
 def test_a_full_disk_is_said_and_leaves_nothing(toy: Toy, shots, store) -> None:

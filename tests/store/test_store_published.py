@@ -6,8 +6,9 @@ import threading
 
 import pytest
 
-from studio_pipeline.schema.errors import StorageError
+from studio_pipeline.schema.errors import InputError
 from studio_pipeline.store import Store
+from studio_pipeline.store.reductions import ReductionBook
 
 SHOT = "demo_010_0010"
 
@@ -98,7 +99,19 @@ def test_a_failure_stands_until_a_later_version(store: Store, key, payload):
 @pytest.mark.parametrize("bad", ["../x", "a/b", "", ".", "a\n", "a b", "-x"])
 def test_shots_and_stages_have_plain_names(store: Store, key, payload, bad: str):
     artifact = store.commit(key(1), payload(), {})
-    with pytest.raises(StorageError):
+    with pytest.raises(InputError):
         store.shots.publish(bad, "rig", artifact)
-    with pytest.raises(StorageError):
+    with pytest.raises(InputError):
         store.shots.publish(SHOT, bad, artifact)
+
+
+def test_what_was_made_smaller_stands_until_it_is_taken_off(store: Store) -> None:
+    book = ReductionBook(store.primitive)
+    assert book.current("s", "rig") is None
+    changes = {"size": ([512, 512], [384, 384])}
+    first = book.add("s", "rig", base="b", backend="toy", changes=changes, host="h", reason="r")
+    assert (first.label, first.changes) == ("r0001", changes)
+    book.add("s", "rig", base="b", backend="toy", changes={"size": ([512, 512], [256, 256])}, host="h")
+    assert book.current("s", "rig").changes["size"][1] == [256, 256] and book.current("s", "solid") is None
+    book.add("s", "rig", base="b", backend="toy", changes={}, by="td")
+    assert book.current("s", "rig") is None and [entry.number for entry in book.history("s", "rig")] == [1, 2, 3]

@@ -46,8 +46,6 @@ def command_of(service: str, environment: Mapping[str, str]) -> list[str]:
     """The command line that a container of a service of ours would run."""
     found = compose()["services"][service]
     words = [substituted(word, environment) for word in found["command"]]
-    # The image's entry point is `studio`; a service may have none.
-    words = words if found.get("entrypoint") == [] else ["studio", *words]
     # The package of this checkout, with the programs of this environment.
     programs = {
         "studio": ["-m", "studio_pipeline.cli"],

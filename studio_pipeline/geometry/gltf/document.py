@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import struct
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
 from studio_pipeline.geometry.gltf.files import MissingFileError, decode_data_uri, folder_file, read_capped
 from studio_pipeline.geometry.gltf.json_view import JsonObject
 from studio_pipeline.schema.errors import InputError
+from studio_pipeline.schema.files import json_value
 
 __all__ = ["Document", "open_document", "parse_container"]
 
 MAX_JSON_BYTES = 128 << 20
 MAX_ELEMENTS = 16_000_000  # of one accessor
 MAX_VALUES = 300_000_000  # numbers that all accessors of a file may decode to
+MAX_ZEROS = 32_000_000  # of these those that no byte of the file stands for
 MAX_OBJECTS = 100_000  # of any top-level list
 
 _REDO = "export the character again"
@@ -40,10 +41,6 @@ _SUPPORTED = {
 }
 
 
-def _refuse_constant(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no JSON number")
-
-
 def parse_container(data: bytes, where: object) -> tuple[dict[str, Any], bytes | None]:
     """Split a GLB (or a plain glTF JSON) into its JSON and its binary chunk.
 
@@ -58,10 +55,7 @@ def parse_container(data: bytes, where: object) -> tuple[dict[str, Any], bytes |
         raise InputError("is neither GLB nor glTF", where=where, do="export the character as glTF 2.0 (.glb)")
     if len(text) > MAX_JSON_BYTES:
         raise InputError(f"has {len(text) >> 20} MB of JSON", where=where, do="export as binary GLB")
-    try:
-        value = json.loads(text.decode("utf-8-sig"), parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"holds broken JSON ({error})", where=where, do=_REDO) from error
+    value = json_value(text, where=where, do=_REDO, constants=False, what="holds broken JSON")
     if not isinstance(value, dict):
         raise InputError("holds JSON that is no object", where=where, do=_REDO)
     return value, chunk
@@ -112,7 +106,7 @@ class Document:
         self.path = path
         self.root = JsonObject(value, f"{path}:")
         self.chunk = chunk
-        self._values_left = MAX_VALUES
+        self._values_left, self._zeros_left = MAX_VALUES, MAX_ZEROS
         self._buffers: dict[int, bytes] = {}
         self._floats: dict[int, np.ndarray] = {}
         self._lists: dict[str, list[JsonObject]] = {}
@@ -224,6 +218,9 @@ class Document:
         if "bufferView" in item:
             values = self._raw(item, count=count, dtype=dtype, width=width)
         else:
+            self._zeros_left -= count * width
+            if self._zeros_left < 0:
+                raise item.error(f"brings the file to more than {MAX_ZEROS} numbers without bytes", "count")
             values = np.zeros((count, width), dtype=dtype)
         if "sparse" in item:
             values = self._substitute(item.object("sparse"), np.array(values), dtype)

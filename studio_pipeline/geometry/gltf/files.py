@@ -9,6 +9,7 @@ import urllib.parse
 from pathlib import Path
 
 from studio_pipeline.schema.errors import InputError
+from studio_pipeline.schema.files import regular_bytes
 
 __all__ = ["MAX_FILE_BYTES", "MissingFileError", "decode_data_uri", "folder_file", "read_capped"]
 
@@ -60,20 +61,7 @@ def read_capped(path: Path, *, where: object = "", limit: int = MAX_FILE_BYTES) 
     Raises:
         InputError: It is missing, unreadable, no regular file or too large.
     """
-    where = where or path
-    try:
-        if not path.exists():
-            raise InputError("there is no such file", where=where, do="check the path of the character")
-        if not path.is_file():
-            raise InputError("is not a file", where=where, do="name the character's file itself")
-        size = path.stat().st_size
-        if size > limit:
-            raise InputError(
-                f"has {size >> 20} MB, at most {limit >> 20} MB are read", where=where, do="reduce the character"
-            )
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror or error})", where=where) from error
+    return regular_bytes(path, limit=limit, where=where, do="reduce the character")
 
 
 def decode_data_uri(uri: str, *, where: object) -> bytes:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+from array import array
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,19 +17,35 @@ from studio_pipeline.stages.character.model import MAX_FACES, MAX_VERTICES, Mate
 __all__ = ["obj_files", "read_obj"]
 
 MAX_MATERIALS = 4096
+MAX_ROWS = 3 * MAX_FACES  # of one kind: a texture coordinate and a normal of its own for every corner
+MAX_LINE = 4 << 20  # bytes
+_REDO = "export the character again"
 # MTL map options and how many values follow each; the file name is what remains.
 _OPTIONS = {"-blendu": 1, "-blendv": 1, "-boost": 1, "-mm": 2, "-o": 3, "-s": 3, "-t": 3, "-texres": 1, "-clamp": 1}
 _OPTIONS |= {"-bm": 1, "-imfchan": 1, "-type": 1, "-cc": 1}
 
 
-def _lines(path: Path) -> list[list[str]]:
-    """Words of every line, continued lines joined, comments dropped."""
-    text = read_capped(path).decode("utf-8", errors="replace").replace("\\\r\n", " ").replace("\\\n", " ")
-    return [words for line in text.splitlines() if (words := line.split("#", 1)[0].split())]
+def _lines(path: Path) -> Iterator[list[str]]:
+    """Words of every line, continued lines joined, comments dropped; one line at a time, a file has many."""
+    before = b""
+    for row in io.BytesIO(read_capped(path)):
+        row = before + row
+        if row.endswith((b"\\\n", b"\\\r\n")):
+            before = row.rstrip(b"\r\n")[:-1] + b" "
+            if len(before) > MAX_LINE:
+                raise InputError(f"has a line of more than {MAX_LINE >> 20} MB", where=path, do=_REDO)
+            continue
+        before = b""
+        if len(row) > MAX_LINE:
+            raise InputError(f"has a line of more than {MAX_LINE >> 20} MB", where=path, do=_REDO)
+        for line in row.decode("utf-8", errors="replace").splitlines():
+            if words := line.split("#", 1)[0].split():
+                yield words
+    if before.split():
+        yield before.decode("utf-8", errors="replace").split()
 
 
-def _mtl_files(path: Path, lines: list[list[str]]) -> list[Path]:
-    names = [" ".join(words[1:]) for words in lines if words[0] == "mtllib" and len(words) > 1]
+def _mtl_files(path: Path, names: list[str]) -> list[Path]:
     return [folder_file(path.parent, name, where=f"{path}: mtllib", quoted=False) for name in dict.fromkeys(names)]
 
 
@@ -37,7 +56,8 @@ def obj_files(path: Path) -> list[Path]:
         InputError: One lies outside the OBJ's folder, or is unreadable.
     """
     try:
-        libraries = _mtl_files(path, _lines(path))
+        names = [" ".join(words[1:]) for words in _lines(path) if words[0] == "mtllib" and len(words) > 1]
+        libraries = _mtl_files(path, names)
     except MissingFileError:
         return []
     found = list(libraries)
@@ -105,7 +125,7 @@ def _numbers(words: list[str], count: int, where: str) -> list[float]:
     except ValueError:
         values = []
     if len(values) < count or not np.isfinite(values).all():
-        raise InputError(f"expected {count} numbers", where=where, do="export the character again")
+        raise InputError(f"expected {count} numbers", where=where, do=_REDO)
     return values
 
 
@@ -114,28 +134,46 @@ class _Obj:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.positions: list[list[str]] = []
-        self.uv: list[list[str]] = []
-        self.normals: list[list[str]] = []
+        # Numbers as they come, not words: a word costs six times as much.
+        self.positions, self.uv, self.normals, self.colors = (array("d") for _ in range(4))
+        self.libraries: list[str] = []
         self.groups: dict[str, tuple[list[int], list[tuple[int, int, int]]]] = {}
         self.faces = 0
 
-    def read(self, lines: list[list[str]]) -> None:
+    def read(self, lines: Iterable[list[str]]) -> None:
         material = ""
         for number, words in enumerate(lines):
             key = words[0]
             if key == "v":
-                self.positions.append(words[1:7])
+                self._numbers(self.positions, words[1:4], 3, "v")
+                if len(self.positions) > 3 * MAX_VERTICES:
+                    raise self._too_many("vertices")
+                if len(words) == 7:
+                    self._numbers(self.colors, words[4:7], 3, "v")
             elif key == "vt":
-                self.uv.append(words[1:3])
+                self._numbers(self.uv, words[1:3], 2, "vt")
             elif key == "vn":
-                self.normals.append(words[1:4])
+                self._numbers(self.normals, words[1:4], 3, "vn")
             elif key == "f":
                 self._face(words[1:], material, number)
             elif key == "usemtl":
                 material = " ".join(words[1:])
-        if len(self.positions) > MAX_VERTICES:
-            raise InputError(f"has more than {MAX_VERTICES} vertices", where=self.path, do="reduce the mesh")
+            elif key == "mtllib" and len(words) > 1:
+                self.libraries.append(" ".join(words[1:]))
+
+    def _numbers(self, table: array[float], words: list[str], width: int, what: str) -> None:
+        try:
+            if len(words) < width:
+                raise ValueError(f"{len(words)} numbers, expected {width}")
+            table.extend(map(float, words))
+        except ValueError as error:
+            raise InputError(f"has a broken {what} line ({error})", where=self.path, do=_REDO) from None
+        if len(table) > 3 * MAX_ROWS:
+            raise self._too_many(f"{what} lines")
+
+    def _too_many(self, what: str) -> InputError:
+        most = MAX_VERTICES if what == "vertices" else MAX_ROWS
+        return InputError(f"has more than {most} {what}", where=self.path, do="reduce the mesh")
 
     def _face(self, words: list[str], material: str, number: int) -> None:
         counts, corners = self.groups.setdefault(material, ([], []))
@@ -145,7 +183,7 @@ class _Obj:
         self.faces += len(words) - 2
         if self.faces > MAX_FACES or len(self.groups) > MAX_MATERIALS:
             raise InputError(f"has more than {MAX_FACES} faces", where=self.path, do="reduce the mesh")
-        sizes = (len(self.positions), len(self.uv), len(self.normals))
+        sizes = (len(self.positions) // 3, len(self.uv) // 2, len(self.normals) // 3)
         for word in words:
             try:
                 parts = [int(p) if p else 0 for p in word.split("/")]
@@ -154,18 +192,13 @@ class _Obj:
             parts += [0] * (3 - len(parts))
             corner = [p + n if p < 0 else p - 1 for p, n in zip(parts, sizes, strict=False)]
             if len(parts) > 3 or corner[0] < 0:
-                raise InputError(
-                    f"face {number} has the corner {word[:40]!r}", where=self.path, do="export the character again"
-                )
+                raise InputError(f"face {number} has the corner {word[:40]!r}", where=self.path, do=_REDO)
             corners.append((corner[0], corner[1], corner[2]))
 
 
-def _table(rows: list[list[str]], width: int, path: Path, what: str) -> np.ndarray:
-    """The first ``width`` numbers of every row. [n, width] float64"""
-    try:
-        return np.array([row[:width] for row in rows], dtype=np.float64).reshape(-1, width)
-    except ValueError as error:
-        raise InputError(f"has a broken {what} line ({error})", where=path, do="export the character again") from error
+def _table(values: array[float], width: int) -> np.ndarray:
+    """Rows of numbers. [n, width] float64"""
+    return np.frombuffer(values, dtype=np.float64).reshape(-1, width) if values else np.zeros((0, width))
 
 
 def read_obj(path: Path) -> Model:
@@ -174,20 +207,18 @@ def read_obj(path: Path) -> Model:
     Raises:
         InputError: It is malformed, or a face names what isn't there.
     """
-    lines = _lines(path)
     source = _Obj(path)
-    source.read(lines)
+    source.read(_lines(path))
     model = Model(path, [path.stem], np.array([-1], dtype=np.int32), [0], np.eye(4)[None], [])
     materials: dict[str, Material] = {}
     try:
-        for library in _mtl_files(path, lines):
+        for library in _mtl_files(path, source.libraries):
             materials.update(_read_materials(library, model.warnings))
     except MissingFileError as error:
         model.warnings.append(f"{error.what}: shown without its materials")
-    positions = _table(source.positions, 3, path, "v")
-    tables = (positions, _table(source.uv, 2, path, "vt"), _table(source.normals, 3, path, "vn"))
-    tinted = bool(source.positions) and all(len(row) == 6 for row in source.positions)
-    colors = _table([row[3:] for row in source.positions], 3, path, "v") if tinted else None
+    tables = (_table(source.positions, 3), _table(source.uv, 2), _table(source.normals, 3))
+    tinted = len(source.positions) > 0 and len(source.colors) == len(source.positions)
+    colors = _table(source.colors, 3) if tinted else None
     for name, (counts, corners) in source.groups.items():
         if counts:
             shade = 0.8 if colors is None else 1.0
@@ -213,7 +244,7 @@ def _part(
             raise InputError(
                 f"has a face with {what} {int(corners[:, column].max()) + 1} of {len(table)}",
                 where=path,
-                do="export the character again",
+                do=_REDO,
             )
     unique, vertex = unify_corners(corners)
     faces, _ = corner_faces(counts, vertex)

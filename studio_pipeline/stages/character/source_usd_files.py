@@ -31,7 +31,8 @@ def readable(path: Path) -> Iterator[None]:
         yield
     except (Tf.ErrorException, RuntimeError, TypeError, ValueError) as error:
         # pxr says where in its own sources it was; what went wrong comes after.
-        what = (str(error).strip().splitlines() or [""])[-1].split(" : '")[-1].strip(" '")[:200]
+        lines = [line for line in str(error).splitlines() if line.strip(" '")]
+        what = (lines or [""])[-1].split(" : '")[-1].strip(" '")[:200]
         raise InputError(
             f"is no readable USD file ({what or type(error).__name__})", where=path, do="export the character again"
         ) from error

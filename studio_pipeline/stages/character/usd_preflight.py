@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from functools import lru_cache
 from pathlib import Path
+from typing import BinaryIO
 
+from studio_pipeline.schema.apart import run_apart
 from studio_pipeline.schema.errors import InputError
 
-__all__ = ["preflight"]
+__all__ = ["preflight", "try_reading"]
 
 MAX_BYTES = 6 << 30
 MAX_SECONDS = 180
@@ -39,33 +38,20 @@ def _try(path: str, mtime_ns: int, size: int) -> tuple[str, str, str] | None:
     """What is wrong (what, where, do), None when nothing is; asked once for the same state of a file."""
     redo = "export the character again, or as GLB"
     try:
-        done = subprocess.run(
-            [sys.executable, "-m", __name__, path], capture_output=True, timeout=MAX_SECONDS, check=False
+        run_apart(
+            try_reading, path, where=path, reader="the USD reader", do=redo, memory=MAX_BYTES, seconds=MAX_SECONDS
         )
-    except subprocess.TimeoutExpired:
-        return f"takes the USD reader more than {MAX_SECONDS} s", path, redo
-    if done.returncode == 0:
-        return None
-    if done.returncode == InputError.exit_code:
-        what, where, do = json.loads(done.stdout.decode("utf-8").splitlines()[-1])
-        return what, where, do
-    return f"breaks the USD reader (exit {done.returncode})", path, redo
+    except InputError as error:
+        return error.what, error.where, error.do
+    return None
 
 
-def _main(path: str) -> int:
-    import resource
+def try_reading(arguments: list[str], _given: BinaryIO, _out: BinaryIO) -> None:
+    """In a process of its own: read the file named by the one argument, and forget it.
 
-    resource.setrlimit(resource.RLIMIT_AS, (MAX_BYTES, MAX_BYTES))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    Raises:
+        InputError: As `source_usd.read_model_here`.
+    """
     from studio_pipeline.stages.character.source_usd import read_model_here
 
-    try:
-        read_model_here(Path(path))
-    except InputError as error:
-        sys.stdout.write(json.dumps([error.what, error.where, error.do]) + "\n")
-        return InputError.exit_code
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(_main(sys.argv[1]))
+    read_model_here(Path(arguments[0]))

@@ -25,6 +25,7 @@ STAGE = Stage(
         "files": Backend(
             run="studio_pipeline.stages.delivery.files:run",
             settings=DeliverySettings,
+            smaller="studio_pipeline.stages.delivery.settings:smaller",
             distributions=("numpy", "scipy", "usd-core", "opencv-python-headless", "av", "warp-lang"),
         )
     },

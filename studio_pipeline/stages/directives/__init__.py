@@ -20,7 +20,15 @@ from pydantic import Field
 from studio_pipeline.schema.taxonomy import Taxonomy, load_taxonomy
 from studio_pipeline.stages.base import Backend, InputFile, ModelSource, Settings, Stage
 
-__all__ = ["BACKENDS", "STAGE", "DirectivesSettings", "VlmSettings", "load_taxonomy", "validate_directives"]
+__all__ = [
+    "BACKENDS",
+    "STAGE",
+    "DirectivesSettings",
+    "VlmSettings",
+    "load_taxonomy",
+    "smaller_vlm",
+    "validate_directives",
+]
 
 
 class DirectivesSettings(Settings):
@@ -38,6 +46,13 @@ class VlmSettings(DirectivesSettings):
     frames: int = Field(default=4, ge=1, le=16)  # of each clip, evenly spread
     least_confidence: float = Field(default=0.4, ge=0.3, le=1.0)  # a proposal that is less sure doesn't count
     narrative_tokens: int = Field(default=200, ge=0, le=1000)  # most of the narrative; 0: the tags alone tell the shot
+
+
+def smaller_vlm(settings: VlmSettings) -> VlmSettings | None:
+    """Half precision, then fewer pictures of each clip: all of them stand in the model's context."""
+    if settings.dtype == "float32":
+        return settings.changed(dtype="bfloat16")
+    return settings.changed(frames=settings.frames // 2) if settings.frames > 1 else None
 
 
 def validate_directives(values: Mapping[str, str], taxonomy: Taxonomy | None = None) -> list[str]:
@@ -63,6 +78,7 @@ BACKENDS = {
     "vlm": Backend(
         run="studio_pipeline.stages.directives.vlm:run",
         settings=VlmSettings,
+        smaller="studio_pipeline.stages.directives:smaller_vlm",
         distributions=(*_DISTRIBUTIONS, "torch", "transformers", "outlines-core"),
         available="studio_pipeline.stages.directives.vlm_loading:available",
         uses_gpu=True,

@@ -24,7 +24,7 @@ from pydantic import Field
 
 from studio_pipeline.stages.base import Backend, InputFile, Override, Settings, Stage
 
-__all__ = ["STAGE", "LiftSettings", "ProvidedMotionSettings"]
+__all__ = ["STAGE", "LiftSettings", "ProvidedMotionSettings", "smaller"]
 
 
 class LiftSettings(Settings):
@@ -73,6 +73,11 @@ class ProvidedMotionSettings(Settings):
     animation: str | None = None  # its name; None: the first
 
 
+def smaller(settings: LiftSettings) -> LiftSettings | None:
+    """Half as many surface points a frame: the equations of all frames are held at once. None below 150."""
+    return settings.changed(samples=settings.samples // 2) if settings.samples >= 300 else None
+
+
 STAGE = Stage(
     name="lifted_motion",
     version=1,
@@ -83,6 +88,7 @@ STAGE = Stage(
         "warp": Backend(
             run="studio_pipeline.stages.lifted_motion.backend:run",
             settings=LiftSettings,
+            smaller="studio_pipeline.stages.lifted_motion:smaller",
             distributions=("torch", "warp-lang", "opencv-python-headless", "numpy", "scipy", "pillow"),
         ),
         "provided": Backend(

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from studio_pipeline.schema.arrays import load_arrays, save_arrays
-from studio_pipeline.schema.errors import BackendUnavailable, InputError, one_line
+from studio_pipeline.schema.errors import BackendUnavailable, InputError, OutOfMemory, one_line, was_killed
 from studio_pipeline.stages.observations.parts import Scene
 from studio_pipeline.stages.observations.sampling import SurfacePoints, corner_response, sampled, spread_points
 from studio_pipeline.stages.observations.settings import ObservationSettings
@@ -114,6 +114,8 @@ def _run(words: list[str], folder: Path, timeout_s: float) -> None:
             ) from None
         finally:
             _end(process)
+    if was_killed(code):
+        raise OutOfMemory(f"tracker command was killed{_last_line(log)}", where=words[0])
     if code:
         raise InputError(f"tracker command failed with code {code}{_last_line(log)}", where=words[0])
 

@@ -37,6 +37,7 @@ STAGE = Stage(
         "fem": Backend(
             run="studio_pipeline.stages.refined_motion.fem:run",
             settings=FemSettings,
+            smaller="studio_pipeline.stages.refined_motion.settings:smaller",
             distributions=("warp-lang", "numpy", "scipy"),
         )
     },

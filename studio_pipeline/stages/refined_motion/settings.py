@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from studio_pipeline.stages.base import Settings
 
-__all__ = ["FemSettings"]
+__all__ = ["FemSettings", "smaller"]
 
 Stiffness = Literal["very_soft", "soft", "usual", "firm", "stiff", "rigid"] | Annotated[float, Field(ge=1e-3, le=1e3)]
 
@@ -61,3 +61,12 @@ class FemSettings(Settings):
     def distributions(self) -> tuple[str, ...]:
         """What fitting needs beside."""
         return ("torch",) if self.fit == "clip" else ()
+
+
+def smaller(settings: FemSettings) -> FemSettings | None:
+    """Single precision, then, where stiffness is fitted, fewer substeps: the fit holds every one of them."""
+    if settings.precision == "float64":
+        return settings.changed(precision="float32")
+    if settings.fit == "clip" and settings.substeps > 1:
+        return settings.changed(substeps=settings.substeps // 2)
+    return None

@@ -36,6 +36,7 @@ STAGE = Stage(
         "page": Backend(
             run="studio_pipeline.stages.review.page:run",
             settings=ReviewSettings,
+            smaller="studio_pipeline.stages.review.settings:smaller",
             distributions=("numpy", "opencv-python-headless", "pillow", "av", "jinja2", "warp-lang"),
         )
     },

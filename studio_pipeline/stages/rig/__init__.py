@@ -30,17 +30,20 @@ STAGE = Stage(
         "geometric": Backend(
             run="studio_pipeline.stages.rig.geometric:run",
             settings=GeometricSettings,
+            smaller="studio_pipeline.stages.rig.settings:fewer_voxels",
             distributions=("numpy", "scipy", "libigl", "opencv-python-headless", "warp-lang"),
         ),
         "auto": Backend(
             run="studio_pipeline.stages.rig.auto:run",
             settings=AutoSettings,
+            smaller="studio_pipeline.stages.rig.settings:fewer_candidates",
             distributions=("torch", "safetensors", "numpy", "scipy", "libigl", "opencv-python-headless", "warp-lang"),
             assets=("weights/rig",),
         ),
         "network": Backend(
             run="studio_pipeline.stages.rig.network:run",
             settings=NetworkSettings,
+            smaller="studio_pipeline.stages.rig.settings:fewer_candidates",
             distributions=("torch", "safetensors", "numpy", "scipy", "libigl", "opencv-python-headless", "warp-lang"),
             assets=("weights/rig",),
         ),

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
-from studio_pipeline.schema.errors import BackendUnavailable, InputError, one_line
+from studio_pipeline.schema.errors import BackendUnavailable, InputError, OutOfMemory, one_line, was_killed
 
 __all__ = ["run_bounded"]
 
@@ -34,6 +34,7 @@ def run_bounded(words: Sequence[str], *, folder: Path, timeout_s: float, name: s
     Raises:
         BackendUnavailable: The program can't be started.
         InputError: It fails or takes too long.
+        OutOfMemory: Something else killed it.
     """
     process = _started(words, folder, setting)
     assert process.stdout is not None
@@ -53,6 +54,8 @@ def run_bounded(words: Sequence[str], *, folder: Path, timeout_s: float, name: s
     said = _last_line(bytes(kept))
     if late:
         raise InputError(f"{name} took longer than {timeout_s:g} s{_quoted(said)}", where=setting, do="set timeout_s")
+    if was_killed(process.returncode):
+        raise OutOfMemory(f"{name} was killed{_quoted(said)}", where=setting)
     if process.returncode:
         raise InputError(f"{name} failed with code {process.returncode}{_quoted(said)}", where=setting)
     return said

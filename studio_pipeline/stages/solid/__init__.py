@@ -24,6 +24,7 @@ STAGE = Stage(
         "ftetwild": Backend(
             run="studio_pipeline.stages.solid.ftetwild:run",
             settings=SolidSettings,
+            smaller="studio_pipeline.stages.solid.settings:smaller",
             distributions=("wildmeshing", "numpy", "scipy", "libigl", "scikit-image", "opencv-python-headless"),
         ),
     },

@@ -14,11 +14,12 @@ import numpy as np
 
 from studio_pipeline.geometry.tetmesh import tet_volumes, used_vertices
 from studio_pipeline.schema.arrays import load_arrays, save_arrays
-from studio_pipeline.schema.errors import InputError, one_line
+from studio_pipeline.schema.errors import InputError, OutOfMemory, one_line, was_killed
 from studio_pipeline.stages.solid.settings import SolidSettings
 
 __all__ = ["TetMesh", "mesh_once", "tetrahedralise"]
 
+_KILLED = "was killed"
 _REGULAR = 0.118  # volume of a regular tetrahedron of edge one
 _EDGES = (0.012, 0.12)  # bounds of the edge length that the volume suggests
 _FLAT = 1e-9  # of the mean volume: a tetrahedron below this is dropped
@@ -50,6 +51,7 @@ def tetrahedralise(
 
     Raises:
         InputError: No attempt gave tetrahedra.
+        OutOfMemory: Every attempt was killed.
     """
     low, high = settings.tets
     epsilon, edge = settings.epsilon, settings.edge_length or _suggested_edge(vertices, faces, low, high)
@@ -72,6 +74,8 @@ def tetrahedralise(
         wanted, wider = (0.7 * high, 1.3) if count > high else (1.4 * low, 0.75)
         edge *= float(np.clip((count / wanted) ** 0.4, 0.5, 2.0))
         epsilon *= wider
+    if best is None and set(reasons) == {_KILLED}:
+        raise OutOfMemory(f"fTetWild {_KILLED} in each of {settings.attempts} attempts", where="stages.solid")
     if best is None:
         raise InputError(
             f"fTetWild gave no tetrahedra in {settings.attempts} attempts ({'; '.join(dict.fromkeys(reasons))})",
@@ -110,6 +114,8 @@ def mesh_once(
             )
         except subprocess.TimeoutExpired:
             return None, f"killed after {timeout_s:g} s"
+        if was_killed(done.returncode):
+            return None, _KILLED
         if done.returncode != 0 or not target.exists():
             last = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or [""]
             return None, f"ended with code {done.returncode} {one_line(last[0])[:120]}".strip()

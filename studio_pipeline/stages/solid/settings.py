@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from studio_pipeline.stages.base import Settings
 
-__all__ = ["SolidSettings"]
+__all__ = ["SolidSettings", "smaller"]
 
 
 class SolidSettings(Settings):
@@ -26,3 +26,18 @@ class SolidSettings(Settings):
         if not 50 <= self.tets[0] < self.tets[1] <= 500_000:
             raise ValueError("tets must be a rising range between 50 and 500000")
         return self
+
+
+def smaller(settings: SolidSettings) -> SolidSettings | None:
+    """Coarser: half as many tetrahedra, a looser surface, fewer voxels where the skin is closed. None below 500."""
+    low, high = settings.tets
+    if high // 2 < 500:
+        return None
+    changes = {
+        "tets": (max(50, low // 2), high // 2),
+        "epsilon": min(0.05, round(1.5 * settings.epsilon, 6)),
+        "cells": max(24, settings.cells * 3 // 4),
+    }
+    if settings.edge_length is not None:
+        changes["edge_length"] = min(0.5, round(1.26 * settings.edge_length, 6))
+    return settings.changed(**changes)

@@ -64,6 +64,7 @@ STAGE = Stage(
         "previz": Backend(
             run="studio_pipeline.stages.takes.previz:run",
             settings=PrevizSettings,
+            smaller="studio_pipeline.stages.takes.smaller:smaller_previz",
             distributions=("numpy", "scipy", "opencv-python-headless", "warp-lang", "av"),
             assets=("motions",),
         ),
@@ -75,6 +76,7 @@ STAGE = Stage(
         "diffusers": Backend(
             run="studio_pipeline.stages.takes.diffusers_run:run",
             settings=DiffusersSettings,
+            smaller="studio_pipeline.stages.takes.smaller:smaller_diffusers",
             distributions=("numpy", "opencv-python-headless", "av", "torch", "diffusers", "transformers", "accelerate"),
             assets=("taxonomy",),  # explains the tags of the prompt
             available="studio_pipeline.stages.takes.diffusers_loading:available",

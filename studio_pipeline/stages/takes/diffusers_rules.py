@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
-__all__ = ["Rules", "accepted", "rules_of"]
+__all__ = ["Rules", "accepted", "rules_named", "rules_of"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,11 @@ _RULES = {
     "StableVideoDiffusionPipeline": Rules(576 * 1024, 14, Fraction(7), multiple=64, step=1, fixed_frames=True),
     "WanImageToVideoPipeline": Rules(480 * 832, 81, Fraction(16), vae="float32"),
 }
+
+
+def rules_named(name: str) -> Rules:
+    """What is known of the pipelines of a class before any is loaded."""
+    return _RULES[name]
 
 
 def rules_of(pipe: Any, name: str) -> Rules:

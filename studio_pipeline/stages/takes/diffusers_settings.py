@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
+from studio_pipeline.schema.shot import frame_rate
 from studio_pipeline.stages.base import ModelSource, Settings
 
 __all__ = ["AVOID", "DiffusersSettings", "PipelineName", "Retime", "VideoModelSettings"]
@@ -32,10 +33,7 @@ PipelineName = Literal[
 
 
 def _rate(value: Any) -> Any:
-    try:
-        return None if value is None else Fraction(str(value)).limit_denominator(1001)
-    except (ValueError, ZeroDivisionError):
-        raise ValueError('expected a number or a fraction such as 24 or "24000/1001"') from None
+    return None if value is None else frame_rate(value)
 
 
 Rate = Annotated[Fraction, BeforeValidator(_rate), PlainSerializer(str), Field(ge=1, le=240)]

@@ -19,8 +19,10 @@ class Work(Settings):
     seconds: float = 0.2
     kilobytes: int = 4
     salt: int = 0
+    needs: str = ""  # a file on the worker's machine; the stage crashes while it isn't there
     fail: str = ""  # "input": refuses its input; "crash": a bug; "kill": takes its worker with it, always
     gate: bool = True
+    picture: bool = False
 
 
 def _run(name: str, context: StageContext) -> StageResult:
@@ -38,15 +40,32 @@ def _run(name: str, context: StageContext) -> StageResult:
         time.sleep(min(left, 0.1))
     if settings.fail == "input":
         raise InputError(f"the {name} is refused on purpose")
+    if settings.needs and not Path(settings.needs).exists():
+        raise RuntimeError("the licence server doesn't answer")
     if settings.fail == "crash":
         raise ValueError(f"a bug of {name} on purpose")
     if settings.fail == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
     _note("end", name)
+    previews = ("preview.png",) if settings.picture else ()
+    if settings.picture:
+        (context.out / "preview.png").write_bytes(_picture(value))
     return StageResult(
+        previews=previews,
         figures={"value": value},
         verdicts=(Verdict("sane", settings.gate, f"value {value}"), Verdict("nice", False, "never", blocking=False)),
     )
+
+
+def _picture(value: int) -> bytes:
+    """A PNG of one colour, told by the value."""
+    import io
+
+    from PIL import Image
+
+    kept = io.BytesIO()
+    Image.new("RGB", (96, 64), (value % 200, 40, 200 - value % 200)).save(kept, "PNG")
+    return kept.getvalue()
 
 
 def _note(what: str, name: str) -> None:
@@ -58,8 +77,8 @@ def _note(what: str, name: str) -> None:
 
 def _stage(name: str, inputs: tuple[str, ...], fields: tuple[str, ...] = (), *, gpu: bool = False) -> Stage:
     globals()[f"run_{name}"] = partial(_run, name)
-    backend = Backend(run=f"{__name__}:run_{name}", settings=Work)
-    return Stage(name, 1, name, inputs, fields, {"toy": backend}, "toy", ("sane", "nice"), uses_gpu=gpu)
+    backend = Backend(run=f"{__name__}:run_{name}", settings=Work, uses_gpu=gpu)
+    return Stage(name, 1, name, inputs, fields, {"toy": backend}, "toy", ("sane", "nice"))
 
 
 STAGES = [

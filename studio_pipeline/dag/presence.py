@@ -1,0 +1,35 @@
+"""Whether there is anything of Dagster's to look at; without importing Dagster, which takes a while."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+__all__ = ["has_instance"]
+
+_DATABASES = ("history/runs.db", "history/runs/index.db", "schedules/schedules.db")
+
+
+def has_instance() -> bool:
+    """Whether the home's Dagster has ever had a run, or keeps its runs elsewhere; looking makes nothing.
+
+    Dagster makes its databases when it is opened first, and two processes that do so at once spoil them: whoever only
+    looks waits until all of them are there.
+    """
+    folder = Path(os.environ.get("DAGSTER_HOME", "")).absolute()
+    try:
+        elsewhere = "storage:" in (folder / "dagster.yaml").read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        elsewhere = False
+    return elsewhere or all(_is_made(folder / name) for name in _DATABASES)
+
+
+def _is_made(path: Path) -> bool:
+    """Whether an SQLite database has its tables and its version."""
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=2.0)) as database:
+            return len(database.execute("SELECT version_num FROM alembic_version").fetchall()) == 1
+    except sqlite3.Error:
+        return False
