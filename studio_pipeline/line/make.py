@@ -281,7 +281,6 @@ def _make(
             result = _run_backend(shot, mine, payloads, out, home.root, lease)
         seconds = time.monotonic() - began
         _check_verdicts(stage.checks, result, f"{shot.id} {mine.stage}")
-        save_json(out / "stage.json", _summary(mine, result))
         manifest = {
             **_summary(mine, result),
             "previews": list(result.previews),
@@ -313,7 +312,9 @@ def _run_backend(
     )
     where = f"{shot.id} {mine.stage}"
     try:
-        return shot.backend(mine.stage).load()(context)
+        result = shot.backend(mine.stage).load()(context)
+        save_json(out / "stage.json", _summary(mine, result))  # in here: the disk may be full by now
+        return result
     except StudioError as error:
         if said := out_of_memory(error):
             raise _no_memory(error, said, where) from error

@@ -41,7 +41,9 @@ class RecordCache:
         self._mutex = threading.Lock()
         self._etags: dict[str, str] = {}
         self._used: set[str] = set()
-        self._unwritten = 0
+        # Not yet in the file: an insert that isn't committed would lock it for every other process, and a farm's
+        # worker lives for days.
+        self._pending: dict[str, tuple[str, bytes, bytes, float]] = {}
         self._open()
 
     def holds(self, name: str, etag: str) -> bool:
@@ -53,8 +55,9 @@ class RecordCache:
         if not self.holds(name, etag):
             return None
         with self._mutex:
+            kept = self._pending.get(name)
             query = "SELECT sha256, data FROM records WHERE store=? AND name=? AND etag=?"
-            row = self._run(query, self._store, name, etag)
+            row = [kept[1:3]] if kept and kept[0] == etag else self._run(query, self._store, name, etag)
         try:
             data = zlib.decompress(row[0][1]) if row else b""
         except zlib.error:
@@ -74,18 +77,15 @@ class RecordCache:
             return
         digest, packed = hashlib.sha256(data).digest(), zlib.compress(data, 1)
         with self._mutex:
-            self._run(
-                "INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?, ?, ?)",
-                *(self._store, name, etag, digest, packed, time.time()),
-            )
+            self._pending[name] = (etag, digest, packed, time.time())
             self._etags[name] = etag
-            self._unwritten += 1
-            if self._unwritten >= BATCH:
-                self._commit()
+            if len(self._pending) >= BATCH:
+                self._write()
 
     def trim(self) -> None:
         """Write down what was kept, and let the least recently used go when there is too much."""
         with self._mutex:
+            self._write()
             total = self._run("SELECT COALESCE(SUM(LENGTH(data)), 0) FROM records")
             if total and total[0][0] > self._limit:
                 for name in self._used:
@@ -124,8 +124,20 @@ class RecordCache:
         except sqlite3.Error:
             return []
 
+    def _write(self) -> None:
+        """What was kept, in one short transaction; a file that stays locked goes without."""
+        rows = [(self._store, name, *rest) for name, rest in self._pending.items()]
+        self._pending.clear()
+        self._run("SELECT 1")  # after a fork this opens the file anew
+        if rows and self._connection is not None:
+            with suppress(sqlite3.Error):
+                self._connection.executemany("INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?, ?, ?)", rows)
+            self._commit()
+
     def _commit(self) -> None:
-        self._unwritten = 0
         if self._connection is not None:
             with suppress(sqlite3.Error):
                 self._connection.commit()
+            if self._connection.in_transaction:
+                with suppress(sqlite3.Error):
+                    self._connection.rollback()

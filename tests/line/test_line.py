@@ -15,7 +15,7 @@ from studio_pipeline.line.plan import plan_shot, selection
 from studio_pipeline.line.shots import failed_shots, load_shot, save_shot
 from studio_pipeline.line.shotview import ShotView
 from studio_pipeline.line.why import explain
-from studio_pipeline.schema.errors import InputError, StorageError
+from studio_pipeline.schema.errors import InputError, StorageError, StorageFull
 from studio_pipeline.store import Work
 from studio_pipeline.store.manifest import decode_record, encode_record
 
@@ -168,6 +168,20 @@ def test_a_full_disk_is_said_and_leaves_nothing(toy: Toy, shots, store) -> None:
         make_stage(store, shot, "character")
     assert states(store, shot)["character"] == "would run"
     assert list((toy.home / "scratch").iterdir()) == []
+
+
+def test_a_disk_that_is_full_only_after_the_stage_is_said_as_well(toy: Toy, shots, store, monkeypatch) -> None:
+    """The stage wrote its files, the line's own summary no longer fits; found by the farm's stress run."""
+    import studio_pipeline.line.make as make
+
+    def full(path: Path, value: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    (shot,) = shots()
+    monkeypatch.setattr(make, "save_json", full)
+    with pytest.raises(StorageFull, match="disk is full"):
+        make_stage(store, shot, "character")
+    assert toy.calls == ["character"] and list((toy.home / "scratch").iterdir()) == []
 
 
 def test_a_failed_gate_holds_what_comes_after(toy: Toy, shots, store) -> None:

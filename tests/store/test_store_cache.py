@@ -227,3 +227,18 @@ def test_records_are_bounded(tmp_path: Path):
         cache.trim()
     kept = [index for index in range(40) if cache.get(f"m{index}", "e") is not None]
     assert 39 in kept and 0 not in kept and 5 < len(kept) < 25
+
+
+def test_a_process_that_lives_long_doesn_t_lock_the_others_out(tmp_path: Path):
+    import sqlite3
+
+    from studio_pipeline.store.manifest import encode_record
+
+    path, record = tmp_path / "records.sqlite", encode_record({"key": "x"})
+    worker = RecordCache(path, store="s3://a", limit=100_000)
+    worker.put("m", "e1", record)
+    assert worker.get("m", "e1") == record, "before it is in the file, too"
+    with sqlite3.connect(path, timeout=0) as other:  # waits for nobody
+        other.execute("INSERT INTO records VALUES ('s3://a', 'n', 'e1', x'00', x'00', 0.0)")
+    worker.trim()
+    assert RecordCache(path, store="s3://a", limit=100_000).get("m", "e1") == record
