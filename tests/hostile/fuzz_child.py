@@ -9,6 +9,7 @@ import resource
 import sys
 from pathlib import Path
 
+from memory import own_peak
 from readers import READERS
 from test_fuzz import PARSERS, mutated
 
@@ -34,14 +35,6 @@ def main(name: str, folder: Path, first: int, count: int) -> None:
                 assert line.isprintable() and len(line) < 4000, repr(line)[:500]
     used = max(own_peak(), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
     sys.stdout.write("\n" + json.dumps({"refused": refused, "resident_mb": used >> 10}) + "\n")
-
-
-def own_peak() -> int:
-    """The most memory that this process had [kB]. Not ``ru_maxrss``: that begins with what its parent had."""
-    status = Path("/proc/self/status")
-    if not status.exists():
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM"))
 
 
 if __name__ == "__main__":
