@@ -94,6 +94,8 @@ def test_what_another_process_makes_is_seen(toy: Toy, shots, store, tmp_path: Pa
 
 
 WATCH = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's job in the background begins without
 sys.argv = ['studio', 'status', '--watch']
 import studio_pipeline.cli.status as status
 status.EVERY = 0.2
