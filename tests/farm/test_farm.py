@@ -111,9 +111,9 @@ def test_a_killed_worker_and_a_broker_that_restarts_lose_nothing(
     farm: Farm, instance: dg.DagsterInstance, store, rabbitmq: RabbitMQ
 ) -> None:
     shots = shot_list(farm, "kill", range(12), rig="{seconds: 1.5}")
-    done = farm.studio("submit", shots, "--batch", "kill")
+    done = farm.studio("submit", shots, "--stage", "takes", "--batch", "kill")
     assert done.returncode == 0 and "12 queued" in done.stdout, done.stdout + done.stderr
-    again = farm.studio("submit", shots, "--batch", "twice")
+    again = farm.studio("submit", shots, "--stage", "takes", "--batch", "twice")
     assert again.returncode == 0 and "queued" in again.stdout, again.stderr
     assert not statuses(instance, "twice"), "the same content was queued twice"
 
@@ -129,13 +129,13 @@ def test_a_killed_worker_and_a_broker_that_restarts_lose_nothing(
     until(lambda: set(statuses(instance, "kill")) <= FINISHED, WAIT, lambda: all_logs(farm))
     assert statuses(instance, "kill") == {"SUCCESS": 12}, all_logs(farm)
     assert cut_off(farm), "no step was cut off: the test proved nothing"
-    # 2 characters and their rigs, and 4 stages of each shot.
+    # 2 characters and their rigs, and 2 stages of each shot.
     made = generations(store)
-    assert len(made) == 2 * 2 + 12 * 4 and set(map(tuple, made.values())) == {("g0001",)}
+    assert len(made) == 2 * 2 + 12 * 2 and set(map(tuple, made.values())) == {("g0001",)}
     report = verify_all(store)
     assert report.generations == len(made) and not report.problems
     assert live_leases(store) == []
-    after = farm.studio("submit", shots, "--dry-run", "--json")
+    after = farm.studio("submit", shots, "--stage", "takes", "--dry-run", "--json")
     assert after.returncode == 0 and '"would queue"' not in after.stdout
 
 
@@ -150,7 +150,8 @@ def test_what_is_cancelled_stops_within_its_step_and_gives_its_lease_back(
     assert done.returncode == 0 and "3 cancelled" in done.stdout, done.stdout + done.stderr
     until(lambda: live_leases(store) == [], WAIT, lambda: all_logs(farm))
     assert statuses(instance, "long") == {"CANCELED": 3}
-    assert store.shots.published("long_a_0000", "character"), "finished work is kept"
+    made = [store.shots.published(f"long_a_{index:04d}", "character") for index in range(3)]
+    assert any(made), "finished work is kept"
     assert all(parent_of(pid) for pid in processes), "the worker's process stays warm"
     assert farm.studio("cancel", "--all").stdout.startswith("nothing")
 
@@ -241,7 +242,11 @@ def listeners(pid: int) -> list[str]:
         return []
     found = []
     for table in ("tcp", "tcp6"):
-        for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
+        try:
+            lines = Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]
+        except OSError:  # it has ended meanwhile
+            return []
+        for line in lines:
             fields = line.split()
             if fields[3] == "0A" and f"socket:[{fields[9]}]" in sockets:
                 found.append(address(fields[1].partition(":")[0]))
