@@ -12,12 +12,11 @@ from support.toys import Toy
 
 from studio_pipeline.schema.errors import InputError, StudioError, hide_secrets
 
-# Where a user puts them. The farm's parts read the addresses; a part that is new adds its variable here.
-NAMED = ("RUNWAYML_API_SECRET", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "PGPASSWORD", "STUDIO_WEBHOOK_URL")
+# Where a user puts them: the variables that the product reads. A part that is new adds its own here.
+NAMED = ("RUNWAYML_API_SECRET", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "STUDIO_PG_PASSWORD")
 ADDRESSES = {
     "STUDIO_BROKER_URL": "amqp://studio:{}@broker.example:5672//",
-    "STUDIO_RESULTS_URL": "db+postgresql://studio:{}@db.example:5432/studio",
-    "STUDIO_POSTGRES_URL": "postgresql://studio:{}@db.example:5432/studio",
+    "STUDIO_HOOK_URL": "http://127.0.0.1:9/services/{}",  # nobody listens there
 }
 
 
@@ -27,8 +26,7 @@ def planted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     for name in (*NAMED, *ADDRESSES):
         secret = f"planted-{uuid.uuid4().hex}"
         secrets.append(secret)
-        text = f"https://hooks.example/services/{secret}" if name.endswith("WEBHOOK_URL") else secret
-        monkeypatch.setenv(name, ADDRESSES.get(name, "{}").format(text))
+        monkeypatch.setenv(name, ADDRESSES.get(name, "{}").format(secret))
     return secrets
 
 
@@ -74,7 +72,7 @@ def test_what_is_hidden_and_what_is_not(monkeypatch: pytest.MonkeyPatch) -> None
     line = "; ".join(f"{name} is {os.environ[name]}" for name in (*NAMED, *ADDRESSES))
     hidden = hide_secrets(line)
     assert not [secret for secret in secrets if secret in hidden]
-    assert "broker.example:5672" in hidden and "PGPASSWORD is (hidden)" in hidden
+    assert "broker.example:5672" in hidden and "STUDIO_PG_PASSWORD is (hidden)" in hidden
     assert hide_secrets("amqp://other:unknown@host/x") == "amqp://(hidden)@host/x"
     plain = "http://host:80/a@b, 3:4@5, user@host, shots.yaml:3"
     assert hide_secrets(plain) == plain
