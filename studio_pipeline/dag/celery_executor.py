@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -22,11 +23,12 @@ from studio_pipeline.dag.connections import hold_connections
 from studio_pipeline.dag.step_log import StepLog
 from studio_pipeline.line.queues import queue_of
 from studio_pipeline.line.shots import open_studio
-from studio_pipeline.schema.errors import StudioError
+from studio_pipeline.schema.errors import StorageError, StorageRefused, StudioError
 
 __all__ = ["StepHandle", "farm_executor"]
 
 LOST_AFTER = 60.0  # [s] an empty queue and a step that nobody has begun: its message is gone
+LOOK_AGAIN_AFTER = 5.0  # [s] the store couldn't be read when it was to say which queue a step goes to
 LET_GO_AFTER = 30.0  # [s] a step that doesn't answer a cancelled run isn't waited for any longer
 
 
@@ -53,9 +55,10 @@ class FarmExecutor(CeleryExecutor):
                 log,
                 run_id=context.run_id,
                 step=step.key,
-                queue=_queue(context, step.key, queue),
+                queue=partial(_queue, context, step.key, queue),
                 priority=message_priority(_priority_of(context)),
                 known_state=serialize_value(known_state),
+                say=lambda line: context.instance.report_engine_event(line, context.dagster_run, step_key=step.key),
             )
 
         return core_celery_execution_loop(plan_context, execution_plan, step_execution_fn=ask)
@@ -68,16 +71,42 @@ class FarmExecutor(CeleryExecutor):
 class StepHandle:
     """A step that was asked for; what the loop takes for Celery's ``AsyncResult``."""
 
-    def __init__(self, log: StepLog, *, run_id: str, step: str, queue: str, priority: int, known_state: str) -> None:
-        self._log, self._step, self._queue, self._priority = log, step, queue, priority
+    def __init__(
+        self,
+        log: StepLog,
+        *,
+        run_id: str,
+        step: str,
+        queue: Callable[[], str],
+        priority: int,
+        known_state: str,
+        say: Callable[[str], None],
+    ) -> None:
+        """Ask for the step.
+
+        Args:
+            log: What becomes of it is read there.
+            run_id: The run it belongs to.
+            step: Its key.
+            queue: Finds the queue it goes to; asked again while it raises `StorageError`.
+            priority: Of the message.
+            known_state: Dagster's state of the run's retries, serialized.
+            say: Takes a line for people.
+        """
+        self._log, self._step, self._find_queue, self._priority = log, step, queue, priority
         self._message = {"run_id": run_id, "step": step, "known_state": known_state}
         self._revoked_at: float | None = None
-        self._send()
+        self._say, self._queue = say, ""
+        self._look_for_queue()
 
     def ready(self) -> bool:
         """Whether the step has ended, or needn't be waited for."""
         if self._log.ended(self._step):
             return True
+        if not self._queue:  # nobody was asked yet
+            if self._revoked_at is None and time.monotonic() - self._looked_at > LOOK_AGAIN_AFTER:
+                self._look_for_queue()
+            return self._revoked_at is not None
         begun = self._log.begun(self._step)
         if self._revoked_at is not None:
             return not begun or time.monotonic() - self._revoked_at > LET_GO_AFTER
@@ -99,6 +128,17 @@ class StepHandle:
     def revoke(self) -> None:
         """Stop waiting. Workers ask Dagster whether the run still goes on, before a step and while they make it."""
         self._revoked_at = time.monotonic()
+
+    def _look_for_queue(self) -> None:
+        """A GPU step that went to a CPU worker because the store was away for a moment would stay there: it waits."""
+        self._looked_at = time.monotonic()
+        try:
+            self._queue = self._find_queue()
+        except StorageError as error:
+            say, self._say = self._say, lambda _: None  # once is enough
+            say(f"{self._step} waits: its queue is read from the store. {error}")
+            return
+        self._send()
 
     def _send(self) -> None:
         celery_app().send_task(
@@ -129,13 +169,19 @@ class StepHandle:
 
 
 def _queue(context: Any, step: str, tagged: str) -> str:
-    """The queue of the stage's tag, unless this shot's backend of it wants the other one."""
+    """The queue of the stage's tag, unless this shot's backend of it wants the other one.
+
+    Raises:
+        StorageError: The store can't be read now.
+    """
     default = tagged if tagged in QUEUES else QUEUES[0]
     shot = context.dagster_run.tags.get("dagster/partition", "")
     try:
         return queue_of(open_studio(reading=True), shot, step) or default
-    except StudioError:
-        return default  # the step itself says what is wrong
+    except StudioError as error:
+        if isinstance(error, StorageError) and not isinstance(error, StorageRefused):
+            raise
+        return default  # asking again changes nothing, and the step itself says what is wrong
 
 
 def _priority_of(context: Any) -> int:

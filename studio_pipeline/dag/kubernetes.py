@@ -6,6 +6,7 @@ job of its own. A step whose backend computes on a GPU goes to a node with one.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +22,7 @@ _GPU_NODES = {"nvidia.com/gpu.present": "true"}  # the label that NVIDIA's GPU o
 _MEMORY = {"rig": 3, "takes": 3, "take_report": 3, "lifted_motion": 4, "refined_motion": 4, "delivery": 3}
 _MEMORY_ELSE = 2
 _GPU_MEMORY = 24  # [GiB] of the node: a video model is loaded there before it goes to the GPU
+PAUSES = (1.0, 4.0, 10.0, 20.0, 30.0)  # [s] between looks at a store that is away for a moment
 _CORES = {"lifted_motion": 2, "refined_motion": 2, "takes": 2, "rig": 2}
 
 
@@ -83,12 +85,22 @@ def kubernetes_executor() -> dg.ExecutorDefinition:
 
 
 def _wants_gpu(tags: Mapping[str, str], stage: str) -> bool:
-    """Whether the step of this run does; a shot that can't be read any more fails in its pod, where it is told."""
+    """Whether the step of this run does; a shot that is refused fails in its pod, where it is told.
+
+    Raises:
+        StorageError: The store couldn't be read for a minute: the run fails rather than send a GPU's work to a CPU.
+    """
     from studio_pipeline.line.queues import GPU, queue_of
     from studio_pipeline.line.shots import open_studio
-    from studio_pipeline.schema.errors import StudioError
+    from studio_pipeline.schema.errors import StorageError, StorageRefused, StudioError
 
-    try:
-        return queue_of(open_studio(reading=True), tags["dagster/partition"], stage) == GPU
-    except StudioError:
-        return False
+    for pause in (*PAUSES, None):
+        try:
+            return queue_of(open_studio(reading=True), tags["dagster/partition"], stage) == GPU
+        except StudioError as error:
+            if not isinstance(error, StorageError) or isinstance(error, StorageRefused):
+                return False
+            if pause is None:
+                raise
+            time.sleep(pause)
+    raise AssertionError("unreachable")

@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import dagster as dg
 import pytest
@@ -26,7 +27,7 @@ from studio_pipeline.line.make import make_stage
 from studio_pipeline.line.plan import plan_shot
 from studio_pipeline.line.queues import needs_gpu
 from studio_pipeline.line.shots import save_shot
-from studio_pipeline.schema.errors import InputError
+from studio_pipeline.schema.errors import InputError, StorageError, StorageRefused
 
 ALL = [stage.name for stage in STAGES]
 BROKER = "amqp://studio:secret@127.0.0.1:1//"
@@ -161,6 +162,77 @@ def test_a_step_is_made_from_names_alone_and_only_once(toy: Toy, shots, store, i
     # The same message again, from a broker that didn't hear that it was done.
     assert farm_step.make_step(run.run_id, "character", state, worker="w2") == "this attempt was made already"
     assert toy.calls == ["character"]
+
+
+def test_a_step_waits_while_the_store_cannot_say_which_queue_it_is_for(
+    toy: Toy, shots, store, instance, broker: pytest.MonkeyPatch
+) -> None:
+    """A GPU's work isn't handed to a CPU worker because the store was away for a moment."""
+    import studio_pipeline.dag.celery_executor as executor
+
+    broker.setenv("STUDIO_BROKER_URL", "memory://")
+    broker.setattr(executor, "LOOK_AGAIN_AFTER", 0.0)
+    (shot,) = shots()
+    save_shot(store, shot)
+    run = asked(instance, shot.id, dg.DagsterRunStatus.STARTED, ["takes"])
+    context = SimpleNamespace(dagster_run=run, instance=instance)
+    answers = [StorageError("it is away"), StorageError("it is away"), "gpu"]
+
+    def answer(*_arguments) -> str:
+        given = answers.pop(0)
+        if isinstance(given, Exception):
+            raise given
+        return given
+
+    broker.setattr(executor, "queue_of", answer)
+    said: list[str] = []
+    handle = executor.StepHandle(
+        StepLog(instance, run.run_id, every=0.0),
+        run_id=run.run_id,
+        step="takes",
+        queue=lambda: executor._queue(context, "takes", "cpu"),
+        priority=5,
+        known_state="{}",
+        say=said.append,
+    )
+
+    def messages(queue: str) -> list[dict]:
+        with celery_app().connection_for_read() as connection:
+            kept = queue_named(queue)(connection.default_channel)
+            kept.declare()
+            return [message.payload[1] for message in iter(kept.get, None)]
+
+    assert messages("cpu") == messages("gpu") == [] and not handle.ready()
+    assert not handle.ready()  # the third look finds the queue
+    assert messages("gpu") == [{"run_id": run.run_id, "step": "takes", "known_state": "{}"}] and messages("cpu") == []
+    assert len(said) == 1 and "takes waits" in said[0] and "it is away" in said[0]
+    # What won't pass by waiting is the step's own to tell, wherever it is made.
+    answers[:] = [StorageRefused("no rights"), InputError("no such shot")]
+    assert executor._queue(context, "takes", "cpu") == executor._queue(context, "takes", "cpu") == "cpu"
+
+
+def test_a_cancelled_step_that_was_never_asked_for_is_not_waited_for(toy: Toy, instance) -> None:
+    from celery.exceptions import TaskRevokedError
+
+    import studio_pipeline.dag.celery_executor as executor
+
+    def away() -> str:
+        raise StorageError("it is away")
+
+    handle = executor.StepHandle(
+        StepLog(instance, "r", every=0.0),
+        run_id="r",
+        step="takes",
+        queue=away,
+        priority=5,
+        known_state="",
+        say=lambda _: None,
+    )
+    assert not handle.ready()
+    handle.revoke()
+    assert handle.ready()
+    with pytest.raises(TaskRevokedError):
+        handle.get()
 
 
 @pytest.mark.parametrize("status", ["CANCELED", "CANCELING", "FAILURE", "SUCCESS"])

@@ -10,12 +10,15 @@ import pytest
 import yaml
 from support.cluster import Cluster, cluster
 
+import studio_pipeline.dag.kubernetes as kubernetes
+import studio_pipeline.line.queues as queues
 from studio_pipeline.dag.build import JOB, build_definitions
 from studio_pipeline.dag.kubernetes import GPU_RESOURCE, pod_config
 from studio_pipeline.dag.launch import register_shots
 from studio_pipeline.line.graph import graph
 from studio_pipeline.line.queues import queue_of
 from studio_pipeline.line.shots import save_shot
+from studio_pipeline.schema.errors import InputError, StorageError, StorageRefused
 
 pytest.importorskip("dagster_k8s")
 ROOT = Path(__file__).parents[2]
@@ -105,6 +108,27 @@ def test_a_stage_whose_backend_computes_on_a_gpu_goes_to_a_node_with_one(
             assert {"name": "STUDIO_QUEUE", "value": "gpu"} in pod["containers"][0]["env"]
         else:
             assert GPU_RESOURCE not in limits and "nodeSelector" not in pod
+
+
+def test_a_store_that_is_away_is_waited_for_before_a_node_is_chosen(toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kubernetes, "PAUSES", (0.0, 0.0))
+    answers: list[Exception | str] = []
+
+    def answer(*_arguments) -> str:
+        given = answers.pop(0)
+        if isinstance(given, Exception):
+            raise given
+        return given
+
+    monkeypatch.setattr(queues, "queue_of", answer)
+    tags = {"dagster/partition": "sh_010_0010"}
+    answers[:] = [StorageError("away"), StorageError("away"), "gpu"]
+    assert kubernetes._wants_gpu(tags, "takes") and not answers
+    answers[:] = [StorageRefused("no rights"), InputError("no such shot")]
+    assert not kubernetes._wants_gpu(tags, "takes") and not kubernetes._wants_gpu(tags, "takes")
+    answers[:] = [StorageError("away")] * 3
+    with pytest.raises(StorageError, match="away"):
+        kubernetes._wants_gpu(tags, "takes")
 
 
 def test_no_secret_is_in_a_job(kube: Cluster, store, shots, monkeypatch: pytest.MonkeyPatch) -> None:
