@@ -33,7 +33,8 @@ from studio_pipeline.cli.train import train_app
 from studio_pipeline.cli.train_judge import train_judge
 from studio_pipeline.cli.worker import worker
 from studio_pipeline.line.threads import fix_threads
-from studio_pipeline.schema.errors import StudioError, hide_secrets, one_line
+from studio_pipeline.schema.errors import StudioError, one_line
+from studio_pipeline.schema.secrets import hide_secrets
 
 __all__ = ["app", "main"]
 

@@ -33,9 +33,9 @@ from studio_pipeline.schema.errors import (
     StorageError,
     StorageFull,
     StudioError,
-    hide_secrets,
     one_line,
 )
+from studio_pipeline.schema.secrets import hide_secrets
 from studio_pipeline.stages.base import StageContext, StageResult, Verdict
 from studio_pipeline.store import Artifact, InputRef, Lease, LeaseLost, Loss, Store, Work
 

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
+from studio_pipeline.schema.secrets import hide_secrets, is_secret_name, known_secrets
+
 __all__ = ["REMOVED", "redact", "scrub"]
 
 REMOVED = "(removed)"
 
-_SECRET_NAME = re.compile(r"token|secret|passw|api_?key|access_?key|credential|authorization", re.IGNORECASE)
 _WHOLE_PATH = re.compile(r"(?:~?[\\/]|~[^/\s]*/|[A-Za-z]:[\\/])")
 _PATH = re.compile(r"(?<![\w:/.\\])(?:~[\w.-]*|[A-Za-z]:)?[\\/](?:[^\s\\/'\":,;()]+[\\/])+([^\s\\/'\":,;()]*)")
 _FILE_URL = re.compile(r"file://[^\s'\"]*/([^\s/'\"]*)")
 _URL_EXTRAS = re.compile(r"(\b[a-z][a-z0-9+.-]*://)(?:[^\s/@'\"]+@)?([^\s?#'\"]*)(?:[?#][^\s'\"]*)?")
-_PASSWORD = re.compile(r"://[^\s/@:]*:([^\s/@]+)@")
-_SHORTEST_SECRET = 8
 
 
 def scrub(value: Any, *, hosts: Iterable[str] = ()) -> tuple[Any, list[str]]:
@@ -32,7 +30,7 @@ def scrub(value: Any, *, hosts: Iterable[str] = ()) -> tuple[Any, list[str]]:
         hosts: Names of machines.
     """
     words = [re.compile(rf"(?<![\w-]){re.escape(host)}(?![\w-])") for host in {*hosts} if len(host) > 2]
-    secrets = _secrets()
+    secrets = known_secrets()
     changed: list[str] = []
 
     def clean(item: Any, place: str, name: str) -> Any:
@@ -42,7 +40,7 @@ def scrub(value: Any, *, hosts: Iterable[str] = ()) -> tuple[Any, list[str]]:
             return [clean(inner, f"{place}.{index}", name) for index, inner in enumerate(item)]
         if not isinstance(item, str):
             return item
-        new = REMOVED if item and _SECRET_NAME.search(name) else _text(item, words, secrets)
+        new = REMOVED if item and is_secret_name(name) else _text(item, words, secrets)
         if new != item:
             changed.append(place)
         return new
@@ -53,28 +51,13 @@ def scrub(value: Any, *, hosts: Iterable[str] = ()) -> tuple[Any, list[str]]:
 def redact(text: str) -> str:
     """``text`` without secrets; paths and machines' names stay, for people of the house.
 
-    Addresses lose user, password and query; so do the values of this process's environment variables whose names say
-    secret, and those that are addresses with a password or a token in them.
+    Addresses lose user, password and query.
     """
-    for secret in _secrets():
-        text = text.replace(secret, REMOVED)
-    return _URL_EXTRAS.sub(r"\1\2", text)
-
-
-def _secrets() -> list[str]:
-    found = []
-    for name, text in os.environ.items():
-        whole = _SECRET_NAME.search(name) or name == "STUDIO_HOOK_URL"
-        if whole and len(text) >= _SHORTEST_SECRET:
-            found.append(text)
-        elif "://" in text and (password := _PASSWORD.search(text)) and len(password[1]) >= _SHORTEST_SECRET:
-            found += [text, password[1]]
-    return sorted(found, key=len, reverse=True)
+    return _URL_EXTRAS.sub(r"\1\2", hide_secrets(text, REMOVED))
 
 
 def _text(text: str, words: list[re.Pattern[str]], secrets: list[str]) -> str:
-    for secret in secrets:
-        text = text.replace(secret, REMOVED)
+    text = hide_secrets(text, REMOVED, known=secrets)
     for word in words:
         text = word.sub(REMOVED, text)
     if _WHOLE_PATH.match(text) and "\n" not in text:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import re
+from studio_pipeline.schema.secrets import hide_secrets
 
 __all__ = [
     "BackendUnavailable",
@@ -13,39 +12,15 @@ __all__ = [
     "StorageFull",
     "StorageRefused",
     "StudioError",
-    "hide_secrets",
     "one_line",
     "was_killed",
 ]
-
-_SECRET_NAME = re.compile(
-    r"token|secret|passw|passphrase|api_?key|access_?key|credential|authorization|hook_?url|webhook", re.IGNORECASE
-)
-_USER = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/@'\"]*:[^\s/@'\"]*@", re.IGNORECASE)
-_PASSWORD = re.compile(r"://[^\s/@:]*:([^\s/@]+)@")
-_SHORTEST_SECRET = 8  # a shorter word may be any word
 
 
 def one_line(text: object) -> str:
     """Fold ``text`` onto one printable line; control characters become visible escapes."""
     folded = " ".join(str(text).split())
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in folded)
-
-
-def hide_secrets(text: str) -> str:
-    """``text`` without what the environment keeps secret: a library's error may quote what it was given.
-
-    Values of variables whose name says so, passwords in addresses that variables hold, and user and password of any
-    address in the text.
-    """
-    text = _USER.sub(r"\1(hidden)@", text)
-    for name, value in os.environ.items():
-        words = [value] if _SECRET_NAME.search(name) else []
-        words += _PASSWORD.findall(value) if "://" in value else []
-        for word in words:
-            if len(word) >= _SHORTEST_SECRET:
-                text = text.replace(word, "(hidden)")
-    return text
 
 
 def _short(text: str, most: int) -> str:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from support.toys import Toy
 
-from studio_pipeline.schema.errors import InputError, StudioError, hide_secrets
+from studio_pipeline.schema.errors import InputError, StudioError
+from studio_pipeline.schema.secrets import hide_secrets
 
 # Where a user puts them: the variables that the product reads. A part that is new adds its own here.
 NAMED = ("RUNWAYML_API_SECRET", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "STUDIO_PG_PASSWORD")
