@@ -124,7 +124,6 @@ def plan(
     found = read_shot_lists(shots, only=only)
     print_warnings(found)
     seen = store.snapshot([shot.id for shot in found])
-    # What is told of a thousand shots fits anywhere; their thirteen thousand manifests are a gigabyte.
     plans = [plan_shot(seen, shot, only=chosen).told() for shot in found]
     if as_json:
         _print_json(plan_as_json(plans))

@@ -145,7 +145,7 @@ def _cell(
     timings: Timings,
     now: float,
 ) -> Cell:
-    if item.artifact is not None:
+    if item.state == "cached":
         return Cell(item.stage, "done", item.reduced or item.reason, item.version)
     mine = [run for run in runs if run.wants(item.stage)]
     if lease is not None and lease.state == "live":

@@ -5,17 +5,36 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 from studio_pipeline.schema.errors import InputError
 from studio_pipeline.stages.character.formats import KINDS, input_files
 
-__all__ = ["digest_input"]
+__all__ = ["digest_input", "one_moment"]
 
 MAX_FILES = 20_000
 MAX_BYTES = 64 << 30
 
 _known: dict[tuple[str, int, int], str] = {}
+_moment: ContextVar[dict[Path, str] | None] = ContextVar("moment", default=None)
+
+
+@contextmanager
+def one_moment(told: dict[Path, str] | None = None) -> Iterator[None]:
+    """Within the block a file is looked at once, however many shots name it: whatever it is then, it counts as.
+
+    Args:
+        told: Digests of an earlier block of the same moment, which are added to.
+    """
+    around = _moment.get()
+    token = _moment.set(told if told is not None else around if around is not None else {})
+    try:
+        yield
+    finally:
+        _moment.reset(token)
 
 
 def digest_input(path: Path, *, where: str = "") -> str:
@@ -27,8 +46,14 @@ def digest_input(path: Path, *, where: str = "") -> str:
     Raises:
         InputError: The file is missing, unreadable or no regular file.
     """
+    told = _moment.get()
+    if told is not None and path in told:
+        return told[path]
     try:
-        return _digest(path)
+        digest = _digest(path)
+        if told is not None:
+            told[path] = digest
+        return digest
     except InputError as error:
         inner = f": {error.where}" if where and error.where else error.where
         raise InputError(error.what, where=f"{where}{inner}", do=error.do) from None

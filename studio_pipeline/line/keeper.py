@@ -85,7 +85,7 @@ class BoardKeeper:
         seen = self._store.snapshot(shots) if shots else self._store
         for shot_id in shots:
             try:
-                self.plans[shot_id] = plan_shot(seen, self._shots[shot_id])
+                self.plans[shot_id] = plan_shot(seen, self._shots[shot_id]).told()
             except StudioError as error:
                 self.problems[shot_id] = error
                 self.plans.pop(shot_id, None)

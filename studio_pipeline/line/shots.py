@@ -8,6 +8,7 @@ from contextlib import suppress
 from functools import cache, lru_cache
 from pathlib import Path
 
+from studio_pipeline.line.digests import one_moment
 from studio_pipeline.line.home import open_home
 from studio_pipeline.line.plan import plan_shot
 from studio_pipeline.line.resolve import ResolvedShot, from_record, resolve, to_record
@@ -67,19 +68,20 @@ def read_shot_lists(files: Sequence[Path], *, only: Sequence[str] | None = None)
             )
     problems += _policy_problems(loaded)
     shots: list[ResolvedShot] = []
-    for item in loaded:
-        if only and item.shot.id not in only:
-            continue
-        try:
-            shots.append(_resolve_loaded(item))
-        except ShotListErrors as error:
-            problems += error.lines
-        except InputError as error:
-            problems.append(str(error))
-        except StudioError as error:
-            if len(loaded) == 1:
-                raise
-            problems.append(str(error))
+    with one_moment():
+        for item in loaded:
+            if only and item.shot.id not in only:
+                continue
+            try:
+                shots.append(_resolve_loaded(item))
+            except ShotListErrors as error:
+                problems += error.lines
+            except InputError as error:
+                problems.append(str(error))
+            except StudioError as error:
+                if len(loaded) == 1:
+                    raise
+                problems.append(str(error))
     if problems:
         raise ShotListErrors(problems)
     return shots
@@ -137,15 +139,14 @@ def current_shot(store: Store, shot_id: str) -> ResolvedShot:
     source = Path(str(record.shot.get("source") or "")) if record else Path()
     if record is not None and source.is_file():
         state = source.stat()
-        for item in _list_at(source, state.st_size, state.st_mtime_ns):
-            if item.shot.id == shot_id:
-                return _resolve_loaded(item)
+        if (item := _list_at(source, state.st_size, state.st_mtime_ns).get(shot_id)) is not None:
+            return _resolve_loaded(item)
     return load_shot(store, shot_id)
 
 
 @lru_cache(maxsize=64)
-def _list_at(path: Path, _size: int, _time: int) -> tuple[LoadedShot, ...]:
-    return tuple(load_shots(path))
+def _list_at(path: Path, _size: int, _time: int) -> dict[str, LoadedShot]:
+    return {item.shot.id: item for item in reversed(load_shots(path))}  # the first of its id
 
 
 def named_shots(store: Store, target: str, *, only: Sequence[str] | None = None) -> list[ResolvedShot]:
@@ -174,16 +175,18 @@ def known_shots(
     known = store.shots.shot_ids()
     shots: list[ResolvedShot] = []
     problems: dict[str, StudioError] = {}
-    seen = store.snapshot([shot_id for shot_id in only or known if shot_id in known])
-    for shot_id in only or known:
-        if shot_id not in known:
-            load_shot(store, shot_id)  # says which ones there are
-        try:
-            shots.append(current_shot(seen, shot_id))
-        except StudioError as error:
-            problems[shot_id] = error
-            with suppress(StudioError):
-                shots.append(load_shot(seen, shot_id))
+    seen = store.snapshot([shot_id for shot_id in only or known if only is None or shot_id in known])
+    there = set(known)
+    with one_moment():
+        for shot_id in only or known:
+            if shot_id not in there:
+                load_shot(store, shot_id)  # says which ones there are
+            try:
+                shots.append(current_shot(seen, shot_id))
+            except StudioError as error:
+                problems[shot_id] = error
+                with suppress(StudioError):
+                    shots.append(load_shot(seen, shot_id))
     return shots, problems
 
 

@@ -35,6 +35,7 @@ from studio_pipeline.store.manifest import (
     encode_record,
     manifest_record,
 )
+from studio_pipeline.store.moment import Moment
 from studio_pipeline.store.parallel import each
 from studio_pipeline.store.primitive import Entry, Exists, Missing, Primitive, check_name
 from studio_pipeline.store.published import ShotBook
@@ -75,13 +76,19 @@ class Store:
     """Artifacts, the leases that save double work, and the shots' books; all on one `Primitive`."""
 
     def __init__(
-        self, primitive: Primitive, *, cache: PayloadCache | None = None, records: RecordCache | None = None
+        self,
+        primitive: Primitive,
+        *,
+        cache: PayloadCache | None = None,
+        records: RecordCache | None = None,
+        moment: Moment | None = None,
     ) -> None:
         self.primitive = primitive
         self.leases = Leases(primitive)
         self.shots = ShotBook(primitive)
         self.cache = cache  # where payloads are fetched to when the primitive isn't local
         self._records = records  # what was read of the primitive when it isn't local
+        self.moment = moment  # of a `snapshot`: what was found out at that moment
 
     @property
     def url(self) -> str:
@@ -91,13 +98,15 @@ class Store:
     def snapshot(self, shot_ids: Iterable[str]) -> Store:
         """This store as it is now, for planning these shots: read in few requests, never written to.
 
-        On a disk, where looking costs nothing, that is the store itself.
+        On a disk, where looking costs little, only what many shots share is remembered.
         """
-        if self.primitive.folder("") is not None or isinstance(self.primitive, Snapshot):
+        if self.moment is not None:
             return self
+        if self.primitive.folder("") is not None:
+            return Store(self.primitive, moment=Moment())
         seen = Snapshot(self.primitive, self._records)
         seen.preload(list(shot_ids))
-        return Store(seen, cache=self.cache, records=self._records)
+        return Store(seen, cache=self.cache, records=self._records, moment=Moment())
 
     @contextmanager
     def using(self) -> Iterator[None]:
@@ -113,12 +122,18 @@ class Store:
             thorough: Hash every byte (`run`) where etags don't prove that nothing was written since the commit;
                 otherwise sizes and etags decide, and only files whose etag changed are hashed (`plan`).
         """
+        if self.moment is not None and (known := self.moment.artifacts.get((key, thorough))) is not None:
+            return known
         entries = self._entries(key)
         generation = self._current(key, entries)
         if generation is None:
             return None
         artifact, problems = self._examine(key, generation, entries, thorough=thorough)
-        return None if problems else artifact
+        if problems or artifact is None:
+            return None
+        if self.moment is not None:
+            self.moment.remember(artifact, thorough=thorough)
+        return artifact
 
     def damage(self, key: str, *, thorough: bool = False) -> list[Problem]:
         """What is wrong with the current generation of a key; empty when nothing is, or when there is none."""
@@ -218,8 +233,10 @@ class Store:
 
         Raises:
             LeaseLost: The lease was taken over by somebody who hasn't committed yet.
-            StorageError: The store cannot keep it; nothing of it can be found afterwards.
+            StorageError: The store cannot keep it; nothing of it can be found afterwards. Or this is a `snapshot`.
         """
+        if self.moment is not None:
+            raise StorageError("a plan writes nothing", where=self.url)
         files = payload_files(folder)
         while True:
             generation, existing = self._standing(key)

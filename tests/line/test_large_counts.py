@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from support.toys import STAGES, Toy
 
+import studio_pipeline.line.digests as digests
 import studio_pipeline.store.codehash as codehash
 import studio_pipeline.store.manifest as manifest
 from studio_pipeline.line.make import make_stage
@@ -39,6 +40,30 @@ def test_a_plan_reads_each_record_once_and_writes_none_anew(toy: Toy, shots, sto
         assert {item.state for item in plan_shot(store, shot).stages} == {"cached"}
         # Of each stage its manifest and its latest version.
         assert max(reads.values()) == 1 and len(reads) == 2 * len(STAGES)
+
+
+def test_what_shots_share_is_looked_at_once_a_plan_and_again_in_the_next(
+    toy: Toy, shots, store: Store, monkeypatch
+) -> None:
+    listed = shots(ids=tuple(f"{number:04d}" for number in range(6)))
+    for shot in listed:
+        for stage in STAGES:
+            make_stage(store, shot, stage.name)
+    character = Path(listed[0].shot.character.file)
+    looked: collections.Counter[str] = collections.Counter()
+    real = digests._digest
+
+    def digest(path: Path) -> str:
+        looked[path.name] += 1
+        return real(path)
+
+    monkeypatch.setattr(digests, "_digest", digest)
+    seen = store.snapshot([shot.id for shot in listed])
+    assert {item.state for shot in listed for item in plan_shot(seen, shot).stages} == {"cached"}
+    assert looked[character.name] == 1
+    character.write_text(character.read_text() + "v 1 2 3\n")
+    later = store.snapshot([shot.id for shot in listed])
+    assert plan_shot(later, listed[0]).stages[0].state == "would run" and looked[character.name] == 2
 
 
 def test_digests_of_unchanged_code_are_not_worked_out_again(tmp_path: Path, monkeypatch) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import random
 import threading
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 
+import studio_pipeline.store.moment as moment
 from studio_pipeline.schema.errors import StorageError
 from studio_pipeline.store import Corrupt, Store, digest_folder, gc, verify_all
 from studio_pipeline.store.artifacts import generation_prefix
@@ -142,9 +143,28 @@ def test_a_plan_sees_what_the_store_holds_and_writes_nothing(store: Store, key, 
                 for version in range(2):
                     wanted = key((shot, stage, version))
                     assert seen.find(wanted) == store.find(wanted) and seen.damage(wanted) == store.damage(wanted)
-    if seen is not store:
-        with pytest.raises(StorageError, match="writes nothing"):
-            seen.commit(key("new"), payload(), {})
+    with pytest.raises(StorageError, match="writes nothing"):
+        seen.commit(key("new"), payload(), {})
+
+
+def test_what_many_shots_share_is_looked_at_once_a_plan(store: Store, key, payload, monkeypatch: pytest.MonkeyPatch):
+    artifact = store.commit(key(1), payload(), {})
+    bad = store.commit(key(2), payload(a=b"one"), {})
+    overwrite(store, bad.payload + "a.bin", b"two")
+    seen = store.snapshot([])
+    looked: list[str] = []
+    examine = Store._examine
+    monkeypatch.setattr(
+        Store, "_examine", lambda self, key, *rest, **how: (looked.append(key), examine(self, key, *rest, **how))[1]
+    )
+    assert seen.snapshot(["s_1_1"]) is seen
+    assert [seen.find(key(1)) for _ in range(5)] == [artifact] * 5 and looked == [key(1)]
+    # Planned in passing and then in earnest: every byte is hashed then. What is damaged is never taken as known.
+    assert seen.find(key(1), thorough=True) == artifact and looked == [key(1)] * 2
+    assert seen.find(key(2)) is None and seen.find(key(2)) is None and looked == [key(1)] * 2 + [key(2)] * 2
+    for number in range(3, 3 + moment.MOST):
+        seen.moment.remember(replace(artifact, key=key(number)), thorough=False)
+    assert len(seen.moment.artifacts) == moment.MOST
 
 
 def test_a_later_snapshot_sees_damage_and_news(store: Store, key, payload):
