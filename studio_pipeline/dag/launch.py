@@ -37,6 +37,7 @@ def open_instance(*, lasting: bool = True) -> Iterator[DagsterInstance]:
         InputError: Its settings are wrong, or name what the environment lacks.
     """
     logging.getLogger("dagster").setLevel(logging.CRITICAL)
+    logging.getLogger().addFilter(_is_no_retry)
     try:
         with dg.DagsterInstance.get() if lasting else dg.DagsterInstance.ephemeral() as instance:
             yield instance
@@ -57,10 +58,17 @@ def open_instance(*, lasting: bool = True) -> Iterator[DagsterInstance]:
         # dagster-postgres has its own kind for a server that doesn't answer, and need not be installed.
         if type(error).__name__ != "DagsterPostgresException":
             raise
+        cause = getattr(error.__cause__, "orig", None) or error.__cause__
         raise StorageError(
-            f"Dagster's database doesn't answer ({one_line(error.__cause__)[:200]})",
-            do="start it, or check STUDIO_PG_*",
+            f"Dagster's database doesn't answer ({one_line(cause)[:200]})", do="start it, or check STUDIO_PG_*"
         ) from None
+    finally:
+        logging.getLogger().removeFilter(_is_no_retry)
+
+
+def _is_no_retry(record: logging.LogRecord) -> bool:
+    """dagster-postgres tells every try to connect, with a warning to the root logger; here the end is told, once."""
+    return not str(record.msg).startswith("Retrying failed database")
 
 
 def _in_short(error: Exception) -> str:

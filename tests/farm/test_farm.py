@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import os
 import re
 import signal
 import struct
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -198,6 +200,44 @@ def test_a_run_whose_process_is_killed_is_noticed_and_goes_on_in_another(
     assert live_leases(store) == []
 
 
+def test_a_database_that_goes_away_and_comes_back_costs_no_shot(
+    farm: Farm, instance: dg.DagsterInstance, store, postgres: Postgres
+) -> None:
+    shots = shot_list(farm, "pg", range(4), rig="{seconds: 4}")
+    assert farm.studio("submit", shots, "--stage", "takes", "--batch", "pg").returncode == 0
+    until(lambda: len(under_way(farm)) > 1, WAIT, lambda: all_logs(farm))
+    postgres.cut()
+    told = farm.studio("submit", shots, "--stage", "takes", "--batch", "pg")
+    assert told.returncode == 4 and told.stderr.count("\n") == 1, told.stderr  # one line, and nothing was queued
+    assert "database doesn't answer" in told.stderr and postgres.password not in told.stderr
+    kept_going(farm, 8.0)
+    postgres.start()
+
+    def ended() -> bool:
+        kept_going(farm, 1.0)
+        return set(statuses(instance, "pg")) <= FINISHED and planned(farm, shots) == {"cached"}
+
+    until(ended, WAIT, lambda: all_logs(farm))
+    assert live_leases(store) == [] and not verify_all(store).problems
+    assert set(map(tuple, generations(store).values())) == {("g0001",)}, "something was made twice"
+
+
+def kept_going(farm: Farm, seconds: float) -> None:
+    """Wait, and start again what has ended, as docker's restart policy does."""
+    ends = time.monotonic() + seconds
+    while time.monotonic() < ends:
+        for process in farm.processes.values():
+            if not process.running:
+                process.end_rest()
+                process.start()
+        time.sleep(0.25)
+
+
+def planned(farm: Farm, shots: str) -> set[str]:
+    done = farm.studio("submit", shots, "--stage", "takes", "--dry-run", "--json")
+    return {row["state"] for row in json.loads(done.stdout)["shots"]} if done.returncode == 0 else set()
+
+
 def process_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> int:
     """The process of a run, as Dagster's log tells it."""
     messages = [entry.message for entry in instance.all_logs(run.run_id)]
@@ -216,15 +256,17 @@ def test_nothing_listens_beyond_loopback_and_no_password_is_written_anywhere(
     listening = [place for pid in pids() if roots & ancestry(pid) for place in listeners(pid)]
     assert listening and set(listening) <= {"127.0.0.1", "::1"}, listening
 
+    shots = shot_list(farm, "told", range(1), rig="{fail: quote}")
+    assert farm.studio("submit", shots, "--stage", "rig", "--batch", "told").returncode == 0
+    until(lambda: statuses(instance, "told") == {"FAILURE": 1}, WAIT, lambda: all_logs(farm))
     written = [path.read_text(errors="replace") for path in farm.folder.glob("*.log")]
-    for run in instance.get_runs(limit=10):
-        written.append(str(run.run_config) + str(run.tags))
-        written += [repr(event) for event in instance.all_logs(run.run_id)]
-        snapshot = instance.get_job_snapshot(run.job_snapshot_id or "")
-        written.append(repr(snapshot))
+    written.append(postgres.dump(farm.database))
+    assert "could not connect: " in written[-1], "the error itself is told"
+    for run in instance.get_runs(limit=10):  # kept compressed
+        written.append(repr(instance.get_job_snapshot(run.job_snapshot_id or "")))
     text = "\n".join(written)
     secrets = (rabbitmq.password, postgres.password, farm.s3.secret if farm.s3 else "")
-    assert len(text) > 10_000 and not any(secret in text for secret in secrets if secret)
+    assert len(text) > 10_000 and "(hidden)" in text and not any(secret in text for secret in secrets if secret)
 
 
 def ancestry(pid: int) -> set[int]:

@@ -20,7 +20,9 @@ class Work(Settings):
     kilobytes: int = 4
     salt: int = 0
     needs: str = ""  # a file on the worker's machine; the stage crashes while it isn't there
-    fail: str = ""  # "input": refuses its input; "crash": a bug; "kill": takes its worker with it, always
+    fail: str = (
+        ""  # "input": refuses its input; "crash": a bug; "kill": takes its worker with it, always; "quote": tells all
+    )
     gate: bool = True
     picture: bool = False
 
@@ -44,6 +46,8 @@ def _run(name: str, context: StageContext) -> StageResult:
         raise RuntimeError("the licence server doesn't answer")
     if settings.fail == "crash":
         raise ValueError(f"a bug of {name} on purpose")
+    if settings.fail == "quote":
+        raise RuntimeError("could not connect: " + "; ".join(_secrets()))
     if settings.fail == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
     _note("end", name)
@@ -55,6 +59,12 @@ def _run(name: str, context: StageContext) -> StageResult:
         figures={"value": value},
         verdicts=(Verdict("sane", settings.gate, f"value {value}"), Verdict("nice", False, "never", blocking=False)),
     )
+
+
+def _secrets() -> list[str]:
+    """What a library's error may quote: the farm's addresses and passwords."""
+    names = ("STUDIO_BROKER_URL", "STUDIO_PG_PASSWORD", "AWS_SECRET_ACCESS_KEY", "STUDIO_RESULTS_URL")
+    return [os.environ[name] for name in names if name in os.environ]
 
 
 def _picture(value: int) -> bytes:
