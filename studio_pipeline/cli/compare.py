@@ -24,11 +24,14 @@ def compare(
     after: Annotated[str, typer.Argument(help="Version, such as v002.", show_default=False)],
     stage: Annotated[str, typer.Option("--stage", help="Stage whose versions they are.")] = "delivery",
     out: Annotated[Path | None, typer.Option("--out", help="Folder; else compare/<shot>_<stage>_<versions>.")] = None,
+    take: Annotated[
+        int | None, typer.Option("--take", min=0, help="Which of several takes is shown; else the first.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")] = False,
 ) -> None:
     """Leave a wipe video, a table of what differs, and a page with both."""
     from studio_pipeline.line.compare_page import compare_page
-    from studio_pipeline.line.comparison import load_side, tables
+    from studio_pipeline.line.comparison import footage_of, load_side, tables
     from studio_pipeline.line.shots import load_shot, open_studio
     from studio_pipeline.schema.errors import StorageError
 
@@ -36,9 +39,12 @@ def compare(
     known = load_shot(store, shot).shot
     sides = (load_side(store, shot, stage, before), load_side(store, shot, stage, after))
     folder = out or Path("compare") / f"{shot}_{stage}_{sides[0].label}_{sides[1].label}"
+    if take is not None:
+        folder = out or folder.with_name(f"{folder.name}_take_{take:03d}")
+    shown = [footage_of(side, known.first_frame, take=take) for side in sides]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        pictures = _wipe(sides, known, folder)
+        pictures = _wipe(sides, shown, known, folder)
         previews = [] if pictures else _previews(sides, folder)
         found = {**tables(store, *sides), "pictures": pictures, "previews": previews}
         (folder / TABLE).write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", encoding="utf-8")
@@ -52,12 +58,10 @@ def compare(
         typer.echo(str(folder / PAGE))
 
 
-def _wipe(sides: tuple[Side, Side], shot: Shot, folder: Path) -> dict[str, Any] | None:
+def _wipe(sides: tuple[Side, Side], shown: list[Any], shot: Shot, folder: Path) -> dict[str, Any] | None:
     """Write the wipe where both versions move and have frames in common."""
-    from studio_pipeline.line.comparison import footage_of
     from studio_pipeline.media.wipe import differences, write_wipe
 
-    shown = [footage_of(side, shot.first_frame) for side in sides]
     if shown[0] is None or shown[1] is None:
         return None
     (name, old), (_, new) = shown[0], shown[1]
@@ -112,4 +116,5 @@ def _print(found: dict[str, Any]) -> None:
     if pictures:
         differ = pictures["frames"] - pictures["equal"]
         most = f", most at {pictures['worst']}" if differ else ""
-        typer.echo(f"pictures: {differ} of {pictures['frames']} frames differ{most}")
+        of = pictures["of"].removesuffix(".mp4").replace("_", " ") if pictures["of"].startswith("take_") else "pictures"
+        typer.echo(f"{of}: {differ} of {pictures['frames']} frames differ{most}")

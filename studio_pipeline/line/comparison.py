@@ -15,11 +15,13 @@ from studio_pipeline.line.reviews import version_of
 from studio_pipeline.line.timestamps import timestamp
 from studio_pipeline.media.reading import read_clip, read_image
 from studio_pipeline.media.wipe import Footage
+from studio_pipeline.schema.errors import InputError
 from studio_pipeline.store import Artifact, Published, Store, diff_ingredients
 from studio_pipeline.store.reviews import ReviewBook
 
 __all__ = ["Side", "footage_of", "load_side", "tables"]
 
+_TAKE = re.compile(r"take_(\d+)\.mp4")
 _FRAME = re.compile(r"frames/.*?(\d+)\.png")
 
 
@@ -56,14 +58,20 @@ def load_side(store: Store, shot_id: str, stage: str, version: str) -> Side:
     return Side(published, artifact, store.checkout(artifact), standing.status)
 
 
-def footage_of(side: Side, shot_first: int) -> tuple[str, Footage] | None:
+def footage_of(side: Side, shot_first: int, *, take: int | None = None) -> tuple[str, Footage] | None:
     """The name of the moving picture that a version shows, and its numbered frames; None when it shows none.
 
     Args:
         side: The version.
         shot_first: Number of the first frame where neither file names nor the stage's own fields tell it.
+        take: Which of several takes; the first when None.
+
+    Raises:
+        InputError: The version has no such take.
     """
     names = [file.name for file in side.artifact.files]
+    if take is not None:
+        names = _of_take(names, take, side)
     frames = {int(match[1]): side.folder / name for name in names if (match := _FRAME.fullmatch(name))}
     if frames:
         first = read_image(frames[min(frames)])[0]
@@ -76,6 +84,18 @@ def footage_of(side: Side, shot_first: int) -> tuple[str, Footage] | None:
     start = facts["frames"][0] - facts.get("handles", 0) if facts.get("frames") else shot_first
     numbers = range(start, start + len(pixels))
     return name, Footage(numbers, (pixels.shape[2], pixels.shape[1]), lambda number: pixels[number - start])
+
+
+def _of_take(names: Sequence[str], take: int, side: Side) -> list[str]:
+    there = sorted(int(match[1]) for name in names if (match := _TAKE.fullmatch(name)))
+    if take not in there:
+        takes = ", ".join(map(str, there))
+        raise InputError(
+            f"{side.published.stage} {side.label} has no take {take}",
+            where=side.published.shot_id,
+            do=f"its takes: {takes}" if takes else "leave --take out",
+        )
+    return [f"take_{take:03d}.mp4"]
 
 
 def _movie(names: Sequence[str], shot_id: str) -> str | None:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from support.toys import Toy
 
+from studio_pipeline.media.video import write_mp4
 from studio_pipeline.media.wipe import STRIP, Footage, differences, split_at, wipe_frames
 
 SHOT = "toy_a_0010"
@@ -110,6 +111,28 @@ def test_a_stage_without_pictures_gets_the_table_alone(hands, two: Toy, shots, m
     assert code == 0 and "settings.gain" in out and "pictures" not in out
     assert sorted(path.name for path in folder.iterdir()) == ["compare.html", "compare.json"]
     assert Page((folder / "compare.html").read_text()).sources == []
+
+
+def test_one_of_several_takes_is_shown(hands, delivering: Toy, shots, make_all) -> None:
+    def leave_takes(context) -> None:
+        for take in range(2):  # the second version differs in its second take only
+            grey = 100 if take == 1 and context.settings.gain == 2 else 20
+            pixels = np.full((context.shot.frame_count, 32, 32, 3), grey, np.uint8)
+            write_mp4(context.out / f"take_{take:03d}.mp4", pixels, context.shot.fps)
+
+    delivering.during["delivery"] = leave_takes
+    make_all(*shots(FIRST))
+    make_all(*shots(FIRST + "  stages: {delivery: {gain: 2}}\n"))
+    code, out, _ = hands("compare", SHOT, "v001", "v002")
+    assert code == 0 and "take 000: 0 of 8 frames differ\n" in out
+    code, out, _ = hands("compare", SHOT, "v001", "v002", "--take", "1")
+    assert code == 0 and "take 001: 8 of 8 frames differ" in out
+    assert Path("compare", f"{SHOT}_delivery_v001_v002_take_001", "wipe.mp4").exists()
+    code, out, err = hands("compare", SHOT, "v001", "v002", "--take", "2")
+    assert code == 2 and "has no take 2 - its takes: 0, 1" in err and err.count("\n") == 1
+    code, _, err = hands("compare", SHOT, "v001", "v001", "--stage", "rig", "--take", "0")
+    assert code == 2 and "leave --take out" in err
+    assert len(list(Path("compare").iterdir())) == 2  # nothing is left of what was refused
 
 
 def test_what_cannot_be_compared_is_said_in_a_line(hands, two: Toy) -> None:
