@@ -23,6 +23,7 @@ from dagster._utils.error import serializable_error_info_from_exc_info
 from dagster_celery.core_execution_loop import DELEGATE_MARKER
 
 from studio_pipeline.dag.connections import hold_connections
+from studio_pipeline.dag.presence import home_instance
 from studio_pipeline.dag.step_log import ended_attempts
 
 __all__ = ["make_step", "preload"]
@@ -141,6 +142,6 @@ def _job(name: str, assets: frozenset[dg.AssetKey] | None, checks: frozenset[dg.
 @cache
 def _instance() -> dg.DagsterInstance:
     """This worker's own instance, from its own settings; opened in the process that makes the steps."""
-    instance = dg.DagsterInstance.get()
+    instance = home_instance()
     hold_connections(instance)
     return instance

@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError
 
 from studio_pipeline.dag.assets import PROCESS, SHOTS, check_result, describe
 from studio_pipeline.dag.build import JOB, build_definitions
+from studio_pipeline.dag.presence import home_instance
 from studio_pipeline.line.make import Outcome
 from studio_pipeline.line.processes import is_gone, process_name
 from studio_pipeline.schema.errors import InputError, StorageError, one_line
@@ -39,7 +40,7 @@ def open_instance(*, lasting: bool = True) -> Iterator[DagsterInstance]:
     logging.getLogger("dagster").setLevel(logging.CRITICAL)
     logging.getLogger().addFilter(_is_no_retry)
     try:
-        with dg.DagsterInstance.get() if lasting else dg.DagsterInstance.ephemeral() as instance:
+        with home_instance() if lasting else dg.DagsterInstance.ephemeral() as instance:
             yield instance
     except DBAPIError as error:
         where = os.environ.get("DAGSTER_HOME", "")

@@ -1,4 +1,4 @@
-"""Whether there is anything of Dagster's to look at; without importing Dagster, which takes a while."""
+"""The home's Dagster: opening it, and whether there is anything to look at - which needs no import of Dagster."""
 
 from __future__ import annotations
 
@@ -6,10 +6,36 @@ import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-__all__ = ["has_instance"]
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
+
+__all__ = ["has_instance", "home_instance"]
 
 _DATABASES = ("history/runs.db", "history/runs/index.db", "schedules/schedules.db")
+_PATIENCE = 60.0  # [s] for another process to make them
+
+
+def home_instance() -> DagsterInstance:
+    """Dagster's instance of the home (``DAGSTER_HOME``); of the processes that open it first one makes its databases.
+
+    Two that do so at once leave them with half of their tables, or with two versions.
+    """
+    from dagster import DagsterInstance
+    from filelock import FileLock, Timeout
+
+    if has_instance():
+        return DagsterInstance.get()
+    lock = FileLock(Path(os.environ.get("DAGSTER_HOME", "")).absolute() / ".opening.lock")
+    try:
+        lock.acquire(timeout=_PATIENCE)
+    except (OSError, Timeout):  # whatever is wrong with the folder, opening the instance says it better
+        return DagsterInstance.get()
+    try:
+        return DagsterInstance.get()
+    finally:
+        lock.release()
 
 
 def has_instance() -> bool:

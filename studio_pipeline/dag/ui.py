@@ -22,11 +22,11 @@ def serve(*, host: str, port: int, store: Any) -> None:
     import socket
 
     import uvicorn
-    from dagster import DagsterInstance
     from dagster._core.workspace.context import WorkspaceProcessContext
     from dagster_webserver.app import create_app_from_workspace_process_context
     from starlette.routing import Route
 
+    from studio_pipeline.dag.presence import home_instance
     from studio_pipeline.dag.workspace import workspace_target
 
     with socket.socket() as probe:
@@ -38,7 +38,7 @@ def serve(*, host: str, port: int, store: Any) -> None:
                 f"can't listen on {host}:{port} ({error.strerror})", do="choose another with --port"
             ) from error
     with (
-        DagsterInstance.get() as instance,
+        home_instance() as instance,
         WorkspaceProcessContext(
             instance, workspace_load_target=workspace_target(), code_server_log_level="warning"
         ) as context,

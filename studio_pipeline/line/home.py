@@ -131,6 +131,13 @@ def _root(root: str | Path | None = None) -> Path:
     return Path(root or os.environ.get("STUDIO_HOME") or ".studio").expanduser().resolve()
 
 
+def _put(path: Path, text: str) -> None:
+    """Write a file that is whole whenever it is there: another process may open the same new home."""
+    own = path.with_name(f".{path.name}.{os.getpid()}")
+    own.write_text(text, encoding="utf-8")
+    own.replace(path)
+
+
 def open_home(root: str | Path | None = None) -> Home:
     """Open, and make when needed, the studio's home.
 
@@ -146,10 +153,10 @@ def open_home(root: str | Path | None = None) -> Home:
         local = [] if "://" in home.store else [Path(home.store)]
         for folder in (home.root, *local, home.scratch, home.dagster):
             folder.mkdir(parents=True, exist_ok=True)
-        settings = {"dagster.yaml": _DAGSTER_YAML, "workspace.yaml": _WORKSPACE_YAML}
+        settings = {"workspace.yaml": _WORKSPACE_YAML, "dagster.yaml": _DAGSTER_YAML}
         if not (home.dagster / "dagster.yaml").exists():
             for name, text in settings.items():
-                (home.dagster / name).write_text(text, encoding="utf-8")
+                _put(home.dagster / name, text)
     except OSError as error:
         raise StorageError(
             f"the studio's home {home.root} can't be written ({error.strerror})", do="set STUDIO_HOME"
