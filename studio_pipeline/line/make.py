@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from studio_pipeline.line.gpu_turn import gpu_turn
 from studio_pipeline.line.graph import graph, upstream
 from studio_pipeline.line.home import open_home
 from studio_pipeline.line.keys import code_parts
@@ -275,10 +276,11 @@ def _make(
         kind = StorageFull if error.errno in (errno.ENOSPC, errno.EDQUOT) else StorageError
         raise kind(f"no scratch folder can be made ({error.strerror})", where=str(home.scratch)) from error
     try:
-        began = time.monotonic()
         with store.using():
             payloads = {parent: checkout(store, artifact) for parent, artifact in inputs.items()}
-            result = _run_backend(shot, mine, payloads, out, home.root, lease)
+            with gpu_turn(shot.backend(mine.stage).uses_gpu, lease.progress):
+                began = time.monotonic()
+                result = _run_backend(shot, mine, payloads, out, home.root, lease)
         seconds = time.monotonic() - began
         _check_verdicts(stage.checks, result, f"{shot.id} {mine.stage}")
         manifest = {
