@@ -27,7 +27,7 @@ from typing import IO, BinaryIO
 
 from studio_pipeline.schema.errors import InputError, one_line
 
-__all__ = ["Apart", "run_apart", "stream_apart"]
+__all__ = ["Apart", "child_environment", "run_apart", "stream_apart"]
 
 Apart = Callable[[list[str], BinaryIO, BinaryIO], None]
 """A function of its arguments, its input and its output; an `InputError` of it is the caller's."""
@@ -95,7 +95,7 @@ def stream_apart(
         given.write(data)
         given.seek(0)
         child = subprocess.Popen(
-            command, stdin=given, stdout=subprocess.PIPE, stderr=said, start_new_session=True, env=_environment()
+            command, stdin=given, stdout=subprocess.PIPE, stderr=said, start_new_session=True, env=child_environment()
         )
         late = threading.Event()
         clock = threading.Timer(seconds, _end, (child, late))
@@ -119,7 +119,7 @@ def stream_apart(
             raise _problem(child.returncode, said, where, reader, do)
 
 
-def _environment() -> dict[str, str]:
+def child_environment() -> dict[str, str]:
     """This process's, and where a checkout of this package lies: the child shall run the same code."""
     before = os.environ.get("PYTHONPATH")
     if Path(_ROOT).name in ("site-packages", "dist-packages"):

@@ -46,6 +46,17 @@ class RecordCache:
         self._pending: dict[str, tuple[str, bytes, bytes, float]] = {}
         self._open()
 
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """File, store and limit, as words for another process that is to use the same records."""
+        return str(self._path), self._store, str(self._limit)
+
+    def reload(self) -> None:
+        """Take notice of what other processes have put into the file."""
+        with self._mutex:
+            self._write()
+            self._etags.update(self._run("SELECT name, etag FROM records WHERE store=?", self._store))
+
     def holds(self, name: str, etag: str) -> bool:
         """Whether the record is here."""
         return self._etags.get(name) == etag

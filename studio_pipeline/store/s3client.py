@@ -206,6 +206,7 @@ class Client:
                         "connect_timeout": CONNECT_TIMEOUT,
                         "read_timeout": READ_TIMEOUT,
                         "max_pool_connections": 64,
+                        "user_agent": "studio_pipeline",  # botocore puts its own together for every request
                         # Content-MD5 is sent instead: every S3 service knows it.
                         "request_checksum_calculation": "when_required",
                         "response_checksum_validation": "when_required",

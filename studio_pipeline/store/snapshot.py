@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from studio_pipeline.schema.errors import StorageError
+from studio_pipeline.store.bulk import helped
 from studio_pipeline.store.manifest import Corrupt, decode_record
 from studio_pipeline.store.parallel import each
 from studio_pipeline.store.primitive import Content, Entry, Missing, Primitive
@@ -160,11 +161,16 @@ class Snapshot:
                 self._remember(name, self._primitive.read(name))
 
         records = self._records
-        each(
-            read,
-            [name for name in names if records is None or not records.holds(name, self._entries[name].etag)],
-            width=WIDTH,
-        )
+        if records is None:
+            each(read, names, width=WIDTH)
+            return
+
+        def missing() -> list[str]:
+            return [name for name in names if not records.holds(name, self._entries[name].etag)]
+
+        with helped(records, self.url, missing()) as mine:
+            each(read, mine, width=WIDTH)
+        each(read, missing(), width=WIDTH)
 
     def _remember(self, name: str, content: Content) -> None:
         if self._records is not None:

@@ -15,10 +15,12 @@ import pytest
 from support.s3proxy import S3Proxy
 from support.s3server import BUCKET, S3Server, use
 
+import studio_pipeline.store.bulk as bulk
 from studio_pipeline.schema.errors import StorageError
 from studio_pipeline.store import Lease, Store, open_store, verify_all
 from studio_pipeline.store.maintenance import repair
 from studio_pipeline.store.primitive import Changed, Exists, Missing, probe
+from studio_pipeline.store.records import RecordCache
 from studio_pipeline.store.s3 import S3Primitive, parse_url
 
 PART = 5 << 20  # the smallest that S3 allows
@@ -252,6 +254,49 @@ def test_places_that_are_none_are_refused_without_repeating_them(url: str):
     with pytest.raises(StorageError) as error:
         parse_url(url)
     assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_many_records_are_read_by_several_processes_and_without_them_all_the_same(
+    s3: S3Server, tmp_path: Path, key, payload, monkeypatch: pytest.MonkeyPatch, broken: bool
+):
+    place = s3.place()
+    use(monkeypatch, s3.environment)
+    store = open_store(place, cache=tmp_path / "first")
+    shots = [f"s_{index}_1" for index in range(12)]
+    made = {shot: store.commit(key(shot), payload(a=shot.encode()), {"stage": "rig"}) for shot in shots}
+    for shot, artifact in made.items():
+        store.shots.publish(shot, "rig", artifact)
+    monkeypatch.setattr(bulk, "FROM", 8)
+    monkeypatch.setattr(bulk.os, "cpu_count", lambda: 3)
+    if broken:
+        monkeypatch.setattr(bulk.sys, "executable", "/bin/false")
+    looker = open_store(place, reading=True, cache=tmp_path / "second")
+    seen = looker.snapshot(shots)
+    client = looker.primitive.client
+    # Of 24 records this process has read its share, or what nobody else brought.
+    assert client.requests["get_object"] == (24 if broken else 4 + 4)
+    assert {shot: seen.find(key(shot)) for shot in shots} == made
+    assert all(seen.shots.published(shot, "rig").content_hash == made[shot].content_hash for shot in shots)
+    assert client.requests["get_object"] == (24 if broken else 4 + 4)
+
+
+def test_helpers_end_with_who_asked_for_them(s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    use(monkeypatch, s3.environment)
+    monkeypatch.setattr(bulk, "FROM", 2)
+    monkeypatch.setattr(bulk.os, "cpu_count", lambda: 2)
+    started: list[subprocess.Popen] = []
+    popen = subprocess.Popen
+
+    def start(*words, **how):
+        started.append(popen(*words, **how))
+        return started[-1]
+
+    monkeypatch.setattr(bulk.subprocess, "Popen", start)
+    records = RecordCache(tmp_path / "records.sqlite", store=s3.place(), limit=1 << 20)
+    with pytest.raises(KeyboardInterrupt), bulk.helped(records, s3.place(), ["a", "b"] * 4):
+        raise KeyboardInterrupt
+    assert started and all(process.returncode is not None for process in started)
 
 
 def test_a_prefix_keeps_two_studios_apart(s3: S3Server):
