@@ -38,7 +38,12 @@ def summary(board: Board) -> Text:
 
 
 def board_picture(
-    board: Board, *, words: Mapping[str, str] | None = None, most: int | None = None, width: int = 140
+    board: Board,
+    *,
+    words: Mapping[str, str] | None = None,
+    most: int | None = None,
+    width: int = 140,
+    more: str = "",
 ) -> RenderableType:
     """The board for a terminal.
 
@@ -47,6 +52,7 @@ def board_picture(
         words: Of each shot's delivery: its version, status and notes.
         most: Lines at most; shots that are done go first, then those that are not begun.
         width: Columns of the terminal.
+        more: How to see the others, said where some are left out.
     """
     shown, hidden = _chosen(board.rows, most)
     table = _table(shown, words or {}, width, whole=most is None)
@@ -57,7 +63,8 @@ def board_picture(
             for state in STATES
             if any(row.state == state for row in hidden)
         )
-        parts.append(Text(f"and {len(hidden)} more shots: {counted}", style="dim"))
+        rest = f"and {len(hidden)} more shots: {counted}" + (f" ({more})" if more else "")
+        parts.append(Text(rest, style="dim"))
     parts.append(_legend())
     return Group(*parts)
 

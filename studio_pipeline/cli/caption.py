@@ -52,7 +52,7 @@ def _made(clip: Path, backend: str | None, fps: str, taxonomy: Path | None) -> C
     check_path(clip)
     if not clip.exists():
         raise InputError("no such file or folder", where=clip, do="give a video or a folder of numbered pictures")
-    block: dict[str, Any] = {"backend": backend} if backend else {}
+    block: dict[str, Any] = {"backend": backend} if backend is not None else {}
     if taxonomy is not None:
         block["taxonomy"] = str(taxonomy.resolve())
     try:

@@ -182,12 +182,13 @@ def status(
     watch: Annotated[
         bool, typer.Option("--watch", help="Draw it again every 2 s until Ctrl-C; terminal only.")
     ] = False,
+    everything: Annotated[bool, typer.Option("--all", help="List every shot, however many there are.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Shots x stages of this home now: made, being made (by whom, how far), queued, waiting or failed."""
     from studio_pipeline.cli.status import show_status
 
-    show_status(only, as_json=as_json, watch=watch)
+    show_status(only, as_json=as_json, watch=watch, everything=everything)
 
 
 @app.command()

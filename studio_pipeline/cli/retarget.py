@@ -109,7 +109,7 @@ def _rigged(character: str, backend: str | None, height: float | None) -> tuple[
         loaded = load_character(resolve_character(character, assets_folder() / "characters"), height_m=height)
         if loaded.own_rig is not None:
             return loaded.character, loaded.own_rig, "provided", "; ".join(loaded.warnings)
-    shot = adhoc_shot("rig", character, {"backend": backend} if backend else {}, height_m=height)
+    shot = adhoc_shot("rig", character, {"backend": backend} if backend is not None else {}, height_m=height)
     with temporary_home() as store:
         plan = made_in(store, shot, "rig")
         stages = {item.stage: item for item in plan.stages}

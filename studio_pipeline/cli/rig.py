@@ -30,7 +30,7 @@ def rig(
 
     began = time.monotonic()
     check_rig_path(out)
-    shot = adhoc_shot("rig", character, {"backend": backend} if backend else {}, height_m=height, seed=seed)
+    shot = adhoc_shot("rig", character, {"backend": backend} if backend is not None else {}, height_m=height, seed=seed)
     with temporary_home() as store:
         plan = made_in(store, shot, "rig")
         stages = {item.stage: item for item in plan.stages}

@@ -26,15 +26,17 @@ __all__ = ["show_status"]
 
 EVERY = 2.0  # how often a watched board is drawn [s]
 FEW = 20  # shots of which every stage is listed
+MANY = 200  # lines of more shots than that: those first where something happens or has failed
 
 
-def show_status(only: Sequence[str] | None, *, as_json: bool, watch: bool = False) -> None:
+def show_status(only: Sequence[str] | None, *, as_json: bool, watch: bool = False, everything: bool = False) -> None:
     """Print the state of this home's shots; one that can't be read costs its own rows only, and the exit code.
 
     Args:
         only: Shot ids; all when None.
         as_json: Print JSON.
         watch: Draw it again and again until interrupted; on a terminal only.
+        everything: Print every shot, however many there are.
     """
     store = open_studio(reading=True)
     with _dagsters_runs() as runs:
@@ -48,7 +50,8 @@ def show_status(only: Sequence[str] | None, *, as_json: bool, watch: bool = Fals
     if as_json:
         _print_json(board, plans, said, keeper.problems)
     elif len(plans) > FEW:
-        console().print(board_picture(board, words=_delivered(plans, said)))
+        most = None if everything or len(plans) <= MANY else MANY
+        console().print(board_picture(board, words=_delivered(plans, said), most=most, more="--all lists them"))
     elif plans:
         words = {shot: _in_words(standings) for shot, standings in said.items()}
         print_plan(plans, reviews=words, live={row.shot: {c.stage: _now(c) for c in row.cells} for row in board.rows})

@@ -1,5 +1,5 @@
-from support.command import studio
+from support.command import command, studio
 from support.delivering import delivering, hands, make_all
 from support.toys import shots, store, toy
 
-__all__ = ["delivering", "hands", "make_all", "shots", "store", "studio", "toy"]
+__all__ = ["command", "delivering", "hands", "make_all", "shots", "store", "studio", "toy"]

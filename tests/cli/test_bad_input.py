@@ -11,8 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-
-from studio_pipeline.cli.main import main
+from support.command import Command
 
 SHOT = "- show: bad\n  sequence: a\n  shot: '0010'\n  frames: [1001, 1004]\n  resolution: [64, 64]\n"
 
@@ -57,18 +56,15 @@ NAN = np.array([[0, 0, 0], [1, np.nan, 0], [0, 1, 0]], float)
 
 
 @pytest.fixture
-def studio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+def studio(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str]]:
+    """The command in a home of its own; gives its exit code and all that it prints."""
     monkeypatch.setenv("STUDIO_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
     monkeypatch.chdir(tmp_path)
 
     def call(*words: str) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["studio", *words])
-        with pytest.raises(SystemExit) as left:
-            main()
-        printed = capsys.readouterr()
-        assert "Traceback" not in printed.err + printed.out
-        return int(left.value.code or 0), printed.err + printed.out
+        code, out, err = command(*words)
+        return code, err + out
 
     return call
 

@@ -13,10 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.command import Command
 from support.toys import STAGES, Toy
 
 import studio_pipeline.dag.launch as launch
-from studio_pipeline.cli.main import main
 from studio_pipeline.line.shots import open_studio
 from studio_pipeline.schema.errors import InputError
 
@@ -25,19 +25,9 @@ SHOT = "- show: toy\n  sequence: a\n  shot: '{code}'\n  character: hero.obj\n"
 
 
 @pytest.fixture
-def studio(toy: Toy, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    """Call the command; gives its exit code, standard output and standard error."""
-    launch._job.cache_clear()
-
-    def call(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["studio", *words])
-        with pytest.raises(SystemExit) as left:
-            main()
-        printed = capsys.readouterr()
-        return int(left.value.code or 0), printed.out, printed.err
-
-    yield call
-    launch._job.cache_clear()
+def studio(toy: Toy, command: Command) -> Command:
+    """The command in the toy's home."""
+    return command
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import os
 import pty
 import select
 import signal
-import sys
 import termios
 import time
 from collections.abc import Callable
@@ -17,9 +16,11 @@ from pathlib import Path
 import dagster as dg
 import pytest
 from rich.console import Console
+from support.command import Command
 from support.toyrun import start_toy, until
 from support.toys import STAGES, Toy
 
+import studio_pipeline.cli.status as status
 import studio_pipeline.dag.launch as launch
 from studio_pipeline.cli.board import board_picture, duration, summary
 from studio_pipeline.dag.queue import runs_now
@@ -42,21 +43,9 @@ main()
 
 
 @pytest.fixture
-def call(toy: Toy, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    """Call the command in this process; gives its exit code, standard output and standard error."""
-    from studio_pipeline.cli.main import main
-
-    launch._job.cache_clear()
-
-    def command(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["studio", *words])
-        with pytest.raises(SystemExit) as left:
-            main()
-        printed = capsys.readouterr()
-        return int(left.value.code or 0), printed.out, printed.err
-
-    yield command
-    launch._job.cache_clear()
+def call(toy: Toy, command: Command) -> Command:
+    """The command in the toy's home."""
+    return command
 
 
 def told(call: Callable, shot: str = "toy_a_0010") -> dict[str, dict]:
@@ -98,6 +87,7 @@ import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's job in the background begins without
 sys.argv = ['studio', 'status', '--watch']
 import studio_pipeline.cli.status as status
+import studio_pipeline.dag.launch as launch
 status.EVERY = 0.2
 from studio_pipeline.cli.main import main
 main()
@@ -236,6 +226,19 @@ def test_a_look_plans_only_what_may_have_changed(toy: Toy, shots, store) -> None
         assert keeper.look().rows[7].cells[2].state == "running" and keeper.planned <= 3
     make_stage(store, made[7], "directives")
     assert keeper.look().rows[7].cells[2].state == "done" and keeper.planned <= 3  # its lease has gone
+
+
+def test_of_very_many_shots_those_are_listed_where_something_happens(
+    toy: Toy, shots, store, call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(status, "MANY", 25)
+    for shot in shots(ids=tuple(f"{number:04d}" for number in range(40))):
+        save_shot(store, shot)
+    code, out, _ = call("status")
+    assert code == 0 and 20 <= out.count("toy_a_") <= 25 and "more shots: " in out and "--all lists them" in out
+    code, out, _ = call("status", "--all")
+    assert code == 0 and out.count("toy_a_") == 40 and "more shots" not in out
+    assert len(json.loads(call("status", "--json")[1])["shots"]) == 40
 
 
 def rows(count: int) -> Board:

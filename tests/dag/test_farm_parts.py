@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,11 +13,11 @@ import pytest
 import yaml
 from dagster._core.execution.plan.state import KnownExecutionState
 from dagster._serdes import serialize_value
+from support.command import Command
 from support.toys import STAGES, Toy
 
 import studio_pipeline.dag.farm_step as farm_step
 import studio_pipeline.dag.launch as launch
-from studio_pipeline.cli.main import main
 from studio_pipeline.dag.celery_app import celery_app, message_priority, queue_named
 from studio_pipeline.dag.executors import chosen_executor
 from studio_pipeline.dag.step_log import StepLog, ended_attempts
@@ -33,21 +32,10 @@ ALL = [stage.name for stage in STAGES]
 BROKER = "amqp://studio:secret@127.0.0.1:1//"
 
 
-Command = Callable[..., tuple[int, str, str]]
-
-
 @pytest.fixture
-def studio(toy: Toy, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Call the command in the toy's home; gives its exit code, standard output and standard error."""
-
-    def call(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["studio", *words])
-        with pytest.raises(SystemExit) as left:
-            main()
-        printed = capsys.readouterr()
-        return int(left.value.code or 0), printed.out, printed.err
-
-    return call
+def studio(toy: Toy, command: Command) -> Command:
+    """The command in the toy's home."""
+    return command
 
 
 @pytest.fixture

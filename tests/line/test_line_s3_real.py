@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from support.command import Command
 from support.s3server import S3Server, s3, s3_server
 
-import studio_pipeline.dag.launch as launch
-from studio_pipeline.cli.main import main
 from studio_pipeline.dag.ui import picture_path
 from studio_pipeline.line.shots import open_studio
 from studio_pipeline.schema.clip import Clip
 
 __all__ = ["s3", "s3_server"]
-
-Command = Callable[..., tuple[int, str, str]]
 
 SHOT = "real_a_0010"
 LIST = """- {show: real, sequence: a, shot: '0010', character: mochi, frames: [1, 6], resolution: [64, 64],
@@ -29,25 +24,13 @@ LIST = """- {show: real, sequence: a, shot: '0010', character: mochi, frames: [1
 
 
 @pytest.fixture
-def studio(
-    s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Iterator[Command]:
-    """Call the command with a home of its own on a store on S3."""
-    launch._job.cache_clear()
+def studio(s3: S3Server, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """The command with a home of its own on a store on S3."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("STUDIO_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("STUDIO_STORE", s3.place())
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
-
-    def call(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["studio", *words])
-        with pytest.raises(SystemExit) as left:
-            main()
-        printed = capsys.readouterr()
-        return int(left.value.code or 0), printed.out, printed.err
-
-    yield call
-    launch._job.cache_clear()
+    return command
 
 
 def another_machine(tmp_path: Path) -> None:

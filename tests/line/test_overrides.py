@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from support.command import caller
 from support.toys import STAGES, Toy
 
 import studio_pipeline.line.graph as graph_module
@@ -139,7 +140,6 @@ SHOT = """
 @pytest.mark.slow
 def test_an_artists_rig_becomes_the_shots(tmp_path: Path, monkeypatch, capsys, repository: Path) -> None:
     """Made by the line, taken out, changed, brought back: the shot's next version is the artist's."""
-    from studio_pipeline.cli.main import main
     from studio_pipeline.schema.records import Character, Rig
     from studio_pipeline.stages.delivery.rig_files import write_rig
 
@@ -148,13 +148,7 @@ def test_an_artists_rig_becomes_the_shots(tmp_path: Path, monkeypatch, capsys, r
     monkeypatch.chdir(tmp_path)
     (tmp_path / "shots.yaml").write_text(SHOT)
 
-    def call(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["studio", *words])
-        with pytest.raises(SystemExit) as left:
-            main()
-        printed = capsys.readouterr()
-        assert "Traceback" not in printed.err
-        return int(left.value.code or 0), printed.out, printed.err
+    call = caller(monkeypatch, capsys)
 
     def run() -> dict[str, dict]:
         _, out, err = call("run", "shots.yaml", "--stage", "rig", "--json")

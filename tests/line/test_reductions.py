@@ -11,6 +11,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from support.command import caller
 from support.toys import STAGES, Gain, Toy
 
 import studio_pipeline.dag.launch as launch
@@ -218,13 +219,11 @@ def test_the_settings_that_govern_memory_are_named(shrinking: Toy, shots, store,
 
 
 def test_the_command_takes_it_off(shrinking: Toy, shots, store, monkeypatch, capsys) -> None:
-    from studio_pipeline.cli.main import main
+    studio = caller(monkeypatch, capsys)
 
     def call(*words: str) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["studio", *words])
-        with pytest.raises(SystemExit) as left:
-            main()
-        return int(left.value.code or 0), "".join(capsys.readouterr())
+        code, *printed = studio(*words)
+        return code, "".join(printed)
 
     (shot,) = shots("  stages: {rig: {gain: 8}}\n")
     code, text = call("run", "shots.yaml")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 
 import cv2
 import numpy as np
 import pytest
+from support.command import Command
 from support.toys import STAGES, Toy, toy_stage
 
 import studio_pipeline.line.graph as graph_module
@@ -66,23 +66,7 @@ def make_all(store: Store) -> Callable[[ResolvedShot], dict[str, str]]:
 
 
 @pytest.fixture
-def hands(
-    delivering: Toy, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Iterator[Callable[..., tuple[int, str, str]]]:
-    """Call `studio` on the toy studio; gives its exit code, standard output and standard error."""
-    import studio_pipeline.dag.launch as launch
-    from studio_pipeline.cli.main import main
-
-    launch._job.cache_clear()
+def hands(delivering: Toy, command: Command, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """The command on the toy studio."""
     monkeypatch.setenv("STUDIO_USER", "ana")
-
-    def call(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["studio", *words])
-        with pytest.raises(SystemExit) as left:
-            main()
-        printed = capsys.readouterr()
-        assert "Traceback" not in printed.err + printed.out
-        return int(left.value.code or 0), printed.out, printed.err
-
-    yield call
-    launch._job.cache_clear()
+    return command

@@ -80,7 +80,7 @@ class S3Server:
         assert program is not None
         flags = [
             "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={self.folder / 'data'}", "-master.volumeSizeLimitMB=64",
-            "-master.telemetry=false", "-volume.max=60", "-filer", "-s3", f"-s3.port={self.s3}",
+            "-master.telemetry=false", "-volume.max=400", "-filer", "-s3", f"-s3.port={self.s3}",
             f"-s3.config={self.folder / 's3.json'}", "-s3.port.iceberg=0", "-s3.port.lance=0",
             f"-master.port={self.master}", f"-volume.port={self.volume}", f"-filer.port={self.filer}",
         ]  # fmt: skip

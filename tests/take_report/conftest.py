@@ -9,11 +9,11 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
+from support.command import Command, command
 from support.toys import shots, store, toy
 
 import studio_pipeline.line.graph as graph_module
 import studio_pipeline.line.keys as keys_module
-from studio_pipeline.cli.main import main
 from studio_pipeline.geometry.cameras import frame_points
 from studio_pipeline.render.look import render_frames
 from studio_pipeline.schema.clip import Clip
@@ -23,7 +23,7 @@ from studio_pipeline.stages import reference_clip, take_report
 from studio_pipeline.stages.base import Backend, Settings, Stage, StageContext, StageResult
 from studio_pipeline.stages.takes.writing import write_takes
 
-__all__ = ["shots", "store", "toy"]
+__all__ = ["command", "shots", "store", "toy"]
 
 FRAMES, SIDE = 10, 96
 MADE: SimpleNamespace = SimpleNamespace(clips=[], directives=Directives(taxonomy="1.0"), calls=[])
@@ -128,18 +128,9 @@ def line(toy, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
 
 @pytest.fixture
-def studio(line, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    """Call the command; gives its exit code, standard output and standard error."""
-    import sys
-
-    def call(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["studio", *words])
-        with pytest.raises(SystemExit) as left:
-            main()
-        printed = capsys.readouterr()
-        return int(left.value.code or 0), printed.out, printed.err
-
-    return call
+def studio(line, command: Command) -> Command:
+    """The command, with this line."""
+    return command
 
 
 @pytest.fixture
