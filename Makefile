@@ -7,6 +7,10 @@ STAMP := $(VENV)/.installed
 # uv is several times faster than pip but doesn't read pip's find-links, where some sites keep a CPU build of torch.
 FIND_LINKS := $(or $(UV_FIND_LINKS),$(PIP_FIND_LINKS))
 
+# Processes that run tests; a file's tests stay in one of them.
+WORKERS ?= 2
+PYTEST := $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-fast soak lint licences constraints clean ci
 
@@ -27,10 +31,10 @@ demo: setup  ## run the three shipped shots and say where the results are
 	@$(BIN)/studio run assets/shots/demo.yaml
 
 test-fast: setup  ## under 5 minutes on 2 cores
-	@$(BIN)/python -m pytest -q -m "not slow and not soak"
+	@$(PYTEST) -m "not slow and not soak"
 
 test: setup lint licences  ## all tests but the soak, under 25 minutes on 2 cores
-	@$(BIN)/python -m pytest -q -m "not soak"
+	@$(PYTEST) -m "not soak"
 
 soak: setup  ## full counts; resumable; writes docs/soak.json
 	@$(BIN)/python -m tests.soak
