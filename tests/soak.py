@@ -47,7 +47,7 @@ def run_one(node: str) -> dict[str, object]:
     )
     words = {0: "passed", 5: "not found"}
     lines = [line.strip() for line in done.stdout.splitlines() if line.strip()]
-    shown = [line for line in lines if line.startswith("soak:")] + lines[-1:]
+    shown = [line[line.index("soak:") :] for line in lines if "soak:" in line] + lines[-1:]
     return {
         "outcome": words.get(done.returncode, "failed"),
         "seconds": round(time.monotonic() - began, 1),
