@@ -104,7 +104,11 @@ class Primitive(Protocol):
         ...
 
     def create(self, name: str, data: bytes | Path) -> Written:
-        """Store bytes, or stream a file's bytes, under a name that must be free; raises `Exists`."""
+        """Store bytes, or stream a file's bytes, under a name that must be free; raises `Exists`.
+
+        Of writers at the same moment one wins - of small objects. Files that are sent in parts some services let two
+        write; whoever needs to win writes a small object, as commits do.
+        """
         ...
 
     def replace_if(self, name: str, data: bytes, etag: str) -> Written:
