@@ -55,6 +55,7 @@ def told(call: Callable, shot: str = "toy_a_0010") -> dict[str, dict]:
     return {row["stage"]: row["now"] for row in entry["stages"]}
 
 
+@pytest.mark.slow
 def test_what_another_process_makes_is_seen(toy: Toy, shots, store, tmp_path: Path, call) -> None:
     one, two = shots(ids=("0010", "0020"))
     for shot in (one, two):

@@ -312,6 +312,7 @@ def test_submit_wants_a_queue_and_says_what_to_do(toy: Toy, shots, studio: Comma
     assert code == 2 and "--all" in err
 
 
+@pytest.mark.slow
 def test_a_farm_that_is_not_there_is_one_line(
     toy: Toy, studio: Command, repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

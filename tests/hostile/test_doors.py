@@ -9,6 +9,8 @@ import corpus_meshes as meshes
 import pytest
 from cell import SECRET, Cell, Ended
 
+pytestmark = pytest.mark.slow
+
 SHOT = files.HEAD + "  character: %s\n"
 TOLD = (1, 2)  # 2: refused before any work; 1: the stage that met the file failed, and says so in one line
 

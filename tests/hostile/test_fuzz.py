@@ -25,6 +25,8 @@ from cell import HERE, ROOT
 import studio_pipeline.schema.apart as apart
 from studio_pipeline.stages.character.usd_preflight import MAX_BYTES
 
+pytestmark = pytest.mark.slow
+
 Seeds = Callable[[Path], bytes]
 
 

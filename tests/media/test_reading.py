@@ -198,6 +198,7 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     return {path.suffix: path.read_bytes() for path in where.iterdir()}
 
 
+@pytest.mark.slow
 @settings(max_examples=120, deadline=None)
 @given(
     ending=st.sampled_from([".mp4", ".mkv", ".gif"]),

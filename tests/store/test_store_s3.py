@@ -88,6 +88,7 @@ def test_replace_wants_the_current_etag(bucket: S3Primitive):
     assert bucket.read("lease").data == b"two" and bucket.read("lease").etag == second.etag
 
 
+@pytest.mark.slow
 def test_of_32_at_once_exactly_one_creates_and_one_replaces(bucket: S3Primitive):
     got = at_once(32, lambda index: bucket.create("key", b"%d" % index))
     assert got.count(Exists) == 31
@@ -269,6 +270,7 @@ def test_places_that_are_none_are_refused_without_repeating_them(url: str):
     assert "secret" not in str(error.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("broken", [False, True])
 def test_many_records_are_read_by_several_processes_and_without_them_all_the_same(
     s3: S3Server, tmp_path: Path, key, payload, monkeypatch: pytest.MonkeyPatch, broken: bool
