@@ -7,6 +7,8 @@ import corpus_meshes as meshes
 import pytest
 from cell import Cell
 
+pytestmark = pytest.mark.slow
+
 GROUPS = {
     "GLTF": ("character", meshes.GLTF), "OBJ": ("character", meshes.OBJ), "USD": ("character", meshes.USD),
     "SPECIAL": ("character", meshes.SPECIAL), "YAML": ("shots", files.YAML), "VIDEO": ("clip", files.VIDEO),
