@@ -129,11 +129,10 @@ class Store:
         if generation is None:
             return None
         artifact, problems = self._examine(key, generation, entries, thorough=thorough)
-        if problems or artifact is None:
-            return None
-        if self.moment is not None:
-            self.moment.remember(artifact, thorough=thorough)
-        return artifact
+        sound = None if problems else artifact
+        if sound is not None and self.moment is not None:
+            self.moment.remember(sound, thorough=thorough)
+        return sound
 
     def damage(self, key: str, *, thorough: bool = False) -> list[Problem]:
         """What is wrong with the current generation of a key; empty when nothing is, or when there is none."""

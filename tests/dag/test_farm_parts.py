@@ -13,6 +13,7 @@ import pytest
 import yaml
 from dagster._core.execution.plan.state import KnownExecutionState
 from dagster._serdes import serialize_value
+from support.answers import in_turn
 from support.command import Command
 from support.toys import STAGES, Toy
 
@@ -166,13 +167,7 @@ def test_a_step_waits_while_the_store_cannot_say_which_queue_it_is_for(
     context = SimpleNamespace(dagster_run=run, instance=instance)
     answers = [StorageError("it is away"), StorageError("it is away"), "gpu"]
 
-    def answer(*_arguments) -> str:
-        given = answers.pop(0)
-        if isinstance(given, Exception):
-            raise given
-        return given
-
-    broker.setattr(executor, "queue_of", answer)
+    broker.setattr(executor, "queue_of", in_turn(answers))
     said: list[str] = []
     handle = executor.StepHandle(
         StepLog(instance, run.run_id, every=0.0),

@@ -8,6 +8,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 import yaml
+from support.answers import in_turn
 from support.cluster import Cluster, cluster
 
 import studio_pipeline.dag.kubernetes as kubernetes
@@ -114,13 +115,7 @@ def test_a_store_that_is_away_is_waited_for_before_a_node_is_chosen(toy, monkeyp
     monkeypatch.setattr(kubernetes, "PAUSES", (0.0, 0.0))
     answers: list[Exception | str] = []
 
-    def answer(*_arguments) -> str:
-        given = answers.pop(0)
-        if isinstance(given, Exception):
-            raise given
-        return given
-
-    monkeypatch.setattr(queues, "queue_of", answer)
+    monkeypatch.setattr(queues, "queue_of", in_turn(answers))
     tags = {"dagster/partition": "sh_010_0010"}
     answers[:] = [StorageError("away"), StorageError("away"), "gpu"]
     assert kubernetes._wants_gpu(tags, "takes") and not answers
