@@ -13,7 +13,7 @@ from dagster._core.definitions.selector import JobSubsetSelector
 from dagster._core.remote_representation.external import RemoteExecutionPlan, RemoteExecutionPlanSelector, RemoteJob
 from dagster._core.storage.tags import PARTITION_NAME_TAG, PRIORITY_TAG
 
-from studio_pipeline.dag.build import JOB
+from studio_pipeline.dag.build import AGAIN, JOB
 from studio_pipeline.dag.connections import hold_connections
 from studio_pipeline.dag.workspace import LOCATION, opened_workspace
 from studio_pipeline.schema.errors import InputError
@@ -65,7 +65,7 @@ class Wish:
     @property
     def tags(self) -> dict[str, str]:
         """The run's tags."""
-        tags = {SHOT: self.shot, SHOW: self.show, CONTENT: self.content, PARTITION_NAME_TAG: self.shot}
+        tags = {SHOT: self.shot, SHOW: self.show, CONTENT: self.content, PARTITION_NAME_TAG: self.shot, **AGAIN}
         if self.batch:
             tags[BATCH] = self.batch
         if self.priority:

@@ -185,19 +185,23 @@ def test_a_worker_told_to_end_finishes_its_step_and_one_told_twice_leaves_it_to_
     assert Counter(row[0] for row in rows) == {"begin": 3, "end": 2} and live_leases(store) == []
 
 
+@pytest.mark.parametrize(
+    ("name", "seconds"), [("late", 2), ("early", 15)]
+)  # its step ends before that is seen, or after
 def test_a_run_whose_process_is_killed_is_noticed_and_goes_on_in_another(
-    farm: Farm, instance: dg.DagsterInstance, store
+    farm: Farm, instance: dg.DagsterInstance, store, name: str, seconds: int
 ) -> None:
-    shots = shot_list(farm, "run", range(1), rig="{seconds: 3}")
-    assert farm.studio("submit", shots, "--stage", "rig", "--batch", "run").returncode == 0
+    shots, before = shot_list(farm, name, range(1), rig=f"{{seconds: {seconds}}}"), len(journal(farm))
+    assert farm.studio("submit", shots, "--stage", "rig", "--batch", name).returncode == 0
     until(lambda: under_way(farm), WAIT, lambda: all_logs(farm))
-    (run,) = instance.get_runs(dg.RunsFilter(tags={"studio/batch": "run"}))
+    (run,) = instance.get_runs(dg.RunsFilter(tags={"studio/batch": name}))
     os.kill(process_of(instance, run), signal.SIGKILL)
-    until(lambda: statuses(instance, "run") == {"FAILURE": 1, "SUCCESS": 1}, WAIT, lambda: all_logs(farm))
-    runs = instance.get_runs(dg.RunsFilter(tags={"studio/batch": "run"}))
+    until(lambda: statuses(instance, name) == {"FAILURE": 1, "SUCCESS": 1}, WAIT, lambda: all_logs(farm))
+    runs = instance.get_runs(dg.RunsFilter(tags={"studio/batch": name}))
     second = next(item for item in runs if item.run_id != run.run_id)
-    assert second.parent_run_id == run.run_id and second.tags["studio/shot"] == "run_a_0000"
-    assert live_leases(store) == []
+    assert second.parent_run_id == run.run_id and second.tags["studio/shot"] == f"{name}_a_0000"
+    begun = Counter(row[1] for row in journal(farm)[before:] if row[0] == "begin")
+    assert live_leases(store) == [] and begun == {"character": 1, "rig": 1}, "something was made twice"
 
 
 def test_a_database_that_goes_away_and_comes_back_costs_no_shot(
