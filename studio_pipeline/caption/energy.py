@@ -8,6 +8,7 @@ from studio_pipeline.caption.footage import Footage
 from studio_pipeline.caption.global_motion import GlobalMotion
 from studio_pipeline.caption.readings import Reading
 from studio_pipeline.caption.subject import Subject
+from studio_pipeline.media.flow import DenseFlow
 
 __all__ = ["COARSE", "energy", "subject_flow"]
 
@@ -27,7 +28,7 @@ def subject_flow(footage: Footage, motion: GlobalMotion, subject: Subject) -> tu
     """
     import cv2
 
-    dense = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    dense = DenseFlow()
     pairs, (width, height) = max(footage.count - 1, 0), footage.size
     shrink = min(1.0, COARSE / max(width, height))
     size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
@@ -41,7 +42,7 @@ def subject_flow(footage: Footage, motion: GlobalMotion, subject: Subject) -> tu
             after, motion.matrices[t], footage.size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
             borderMode=cv2.BORDER_REPLICATE,
         )  # fmt: skip
-        flow = dense.calc(before, steady, None)  # pyright: ignore
+        flow = dense.between(before, steady)
         length = np.sort(np.linalg.norm(flow, axis=-1)[where])
         speeds[t] = length[len(length) // 2 :].mean()
         flows[t] = cv2.resize(flow, size, interpolation=cv2.INTER_AREA)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from studio_pipeline.media.flow import DenseFlow
 from studio_pipeline.models.judge.footage import Footage
 
 __all__ = ["Flows", "flows_of", "novelty", "strain", "warp_errors"]
@@ -33,11 +34,11 @@ def flows_of(frames: np.ndarray) -> Flows:
     import cv2
 
     grays = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
-    finder = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    finder = DenseFlow()
     pairs = list(itertools.pairwise(grays))
     blank = np.zeros((*grays[0].shape, 2), np.float32)
-    back = [finder.calc(after, before, blank.copy()) for before, after in pairs]
-    ahead = [finder.calc(before, after, blank.copy()) for before, after in pairs]
+    back = [finder.between(after, before, blank) for before, after in pairs]
+    ahead = [finder.between(before, after, blank) for before, after in pairs]
     return Flows(np.stack(back), np.stack(ahead))
 
 

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from scipy.spatial import cKDTree
 
+from studio_pipeline.media.flow import DenseFlow
 from studio_pipeline.stages.lifted_motion.appearance import Synthesis
 from studio_pipeline.stages.observations.silhouettes import signed_distance
 
@@ -131,9 +132,8 @@ def flow_between(
         Displacements [N, 2] [px], confidences [N] in 0..1 from the round trip, and what the texture can tell, a
         2 x 2 weight per point with eigenvalues in 0..1 (an edge tells nothing along itself). [N, 2, 2]
     """
-    dense = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    forward = dense.calc(rendered, frame, None)  # pyright: ignore
-    backward = dense.calc(frame, rendered, None)  # pyright: ignore
+    dense = DenseFlow("medium")
+    forward, backward = dense.between(rendered, frame), dense.between(frame, rendered)
     shift = sampled(forward, pixels)
     error = np.linalg.norm(shift + sampled(backward, pixels + shift), axis=1)
     confidence = 1.0 / (1.0 + (error / 0.7) ** 2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from studio_pipeline.media.flow import DenseFlow
 from studio_pipeline.stages.observations.sampling import sampled
 from studio_pipeline.stages.observations.settings import ObservationSettings
 
@@ -17,9 +18,8 @@ class Step:
     def __init__(self, before: np.ndarray, after: np.ndarray, settings: ObservationSettings) -> None:
         """Args: before and after, grey [H, W] uint8."""
         self.before, self.after, self.settings = before, after, settings
-        dense = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-        self.forward = dense.calc(before, after, None)  # pyright: ignore
-        self.backward = dense.calc(after, before, None)  # pyright: ignore
+        dense = DenseFlow("medium")
+        self.forward, self.backward = dense.between(before, after), dense.between(after, before)
 
     def _lk(
         self, first: np.ndarray, second: np.ndarray, points: np.ndarray, guess: np.ndarray

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from studio_pipeline.media.backgrounds import smooth_background
+from studio_pipeline.media.flow import DenseFlow
 from studio_pipeline.stages.observations.matte import matte_frame
 from studio_pipeline.stages.observations.settings import ObservationSettings
 from studio_pipeline.stages.observations.silhouettes import (
@@ -43,10 +44,9 @@ def _grabcut(frame: np.ndarray, mask: np.ndarray, behind: np.ndarray, settings: 
 
 def _propagated(previous: np.ndarray, frame: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Where the last mask went, by dense flow; what the flow can't trace back was uncovered just now. [H, W] bool"""
-    dense = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    dense = DenseFlow()
     now, then = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), cv2.cvtColor(previous, cv2.COLOR_RGB2GRAY)
-    back = dense.calc(now, then, None)  # pyright: ignore
-    forth = dense.calc(then, now, None)  # pyright: ignore
+    back, forth = dense.between(now, then), dense.between(then, now)
     y, x = np.mgrid[: mask.shape[0], : mask.shape[1]].astype(np.float32)
     x, y = x + back[..., 0], y + back[..., 1]
     moved = cv2.remap(mask.astype(np.float32), x, y, cv2.INTER_LINEAR) > 0.5

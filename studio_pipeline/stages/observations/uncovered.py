@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from studio_pipeline.media.flow import DenseFlow
 from studio_pipeline.stages.observations.silhouettes import grown
 
 __all__ = ["background_motion", "uncovered"]
@@ -35,7 +36,7 @@ def _between(gray: np.ndarray, before: np.ndarray, free: np.ndarray) -> np.ndarr
     points = cv2.goodFeaturesToTrack(gray, 400, 0.01, 4, mask=free)
     if points is None or len(points) < LEAST_POINTS:
         return np.eye(3)
-    dense = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST).calc(gray, before, None)  # pyright: ignore
+    dense = DenseFlow().between(gray, before)
     place = points[:, 0].round().astype(int)
     guess = points + dense[place[:, 1], place[:, 0]][:, None]
     how = {"winSize": (13, 13), "maxLevel": 2, "flags": cv2.OPTFLOW_USE_INITIAL_FLOW}
