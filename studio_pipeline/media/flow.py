@@ -8,14 +8,16 @@ import numpy as np
 
 __all__ = ["DenseFlow"]
 
-_LEAST = 32  # px of the shorter side: OpenCV 5.0's DIS reads beyond smaller pictures that are long, and dies of it
+# px of the shorter side: a patch of 8 px at a quarter of the resolution. Of smaller pictures that are long OpenCV 5.0
+# reads what lies beyond them, and the process dies of it.
+_LEAST = 32
 
 
 class DenseFlow:
     """Finds flows; keeps what can be kept between pictures of one size.
 
     Args:
-        preset: OpenCV's: "fast" ends at half the resolution, "medium" at the whole.
+        preset: OpenCV's: patches are followed down to a quarter of the resolution by "fast", to half by "medium".
     """
 
     def __init__(self, preset: Literal["fast", "medium"] = "fast") -> None:

@@ -185,9 +185,8 @@ def test_a_worker_told_to_end_finishes_its_step_and_one_told_twice_leaves_it_to_
     assert Counter(row[0] for row in rows) == {"begin": 3, "end": 2} and live_leases(store) == []
 
 
-@pytest.mark.parametrize(
-    ("name", "seconds"), [("late", 2), ("early", 15)]
-)  # its step ends before that is seen, or after
+# That is seen too late, when its step has ended already, or earlier.
+@pytest.mark.parametrize(("name", "seconds"), [("late", 2), ("early", 15)])
 def test_a_run_whose_process_is_killed_is_noticed_and_goes_on_in_another(
     farm: Farm, instance: dg.DagsterInstance, store, name: str, seconds: int
 ) -> None:
