@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-from dagster._core.storage.tags import PARTITION_NAME_TAG
+from dagster._core.storage.tags import PARTITION_NAME_TAG, WILL_RETRY_TAG
 
 from studio_pipeline.dag.assets import PROCESS
 from studio_pipeline.dag.rescue import goes_on
@@ -42,7 +42,7 @@ def failures_of(instance: DagsterInstance, store: Any, run_id: str) -> list[Fail
 def untold(instance: DagsterInstance, store: Any, run_id: str) -> list[FailureTold]:
     """Those failures of a run that nobody else tells: not what is launched again, nor what `studio run` has told."""
     run = instance.get_run_by_id(run_id)
-    if run is None or goes_on(run):
+    if run is None or goes_on(run) or run.tags.get(WILL_RETRY_TAG) == "true":  # Dagster's own retry of lost processes
         return []
     found = failures_of(instance, store, run_id)
     return [failure for failure in found if PROCESS not in run.tags or not failure.stage]

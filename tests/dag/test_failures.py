@@ -9,6 +9,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.storage.tags import WILL_RETRY_TAG
 from support.toys import Toy
 
 import studio_pipeline.dag.launch as launch
@@ -99,6 +100,8 @@ def test_a_run_that_was_killed_is_told_and_one_that_goes_on_is_not(
     assert (killed.shot, killed.stage, killed.cause) == ("toy_a_0010", "", "The process of this run was killed.")
     assert untold(instance, store, failed(**{LOST: "launch again"})) == []
     assert untold(instance, store, failed(**{LOST: "launched again"})) == []
+    assert untold(instance, store, failed(**{WILL_RETRY_TAG: "true"})) == []
+    assert untold(instance, store, failed(**{WILL_RETRY_TAG: "false"})) != []
     assert untold(instance, store, failed(**{LOST: "enough"})) != []
     inherited = failed(**{LOST: "launch again"})
     instance.add_run_tags(inherited, {LOST_RUN: "its parent"})  # as a re-execution from the UI has it

@@ -1,8 +1,8 @@
 """Backend `auto`: the network's skeleton with weights by heat, or the geometric rig.
 
 Nothing is known of the truth. The geometric rig is taken where the network isn't sure of its skeleton at all (mean
-log-probability of the tokens that it wrote) or has none, and where the network's rig fails the stage's own gates and
-the geometric one doesn't.
+log-probability of the tokens that it wrote) or has none, where the network's rig fails the stage's own gates and the
+geometric one doesn't, and where the network left much of a body without bones that mirrors itself.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import dataclasses
 
 import numpy as np
 
+from studio_pipeline.geometry.bones import bone_segments, segment_distances
 from studio_pipeline.schema.errors import InputError
 from studio_pipeline.schema.records import Character, Rig
 from studio_pipeline.stages.base import StageContext, StageResult
@@ -21,6 +22,8 @@ from studio_pipeline.stages.rig.settings import AutoSettings
 from studio_pipeline.stages.rig.stress import stress_test
 
 __all__ = ["build_rig", "run"]
+
+_BARE = 1.2  # times as far from bones as the geometric rig leaves the surface, in the mean
 
 
 def run(context: StageContext) -> StageResult:
@@ -59,15 +62,25 @@ def build_rig(
     sureness, mirrored = proposal.skeleton.likelihood, proposal.judge.plane is not None
     rig = network.rig_of(proposal, vertices, faces, settings)
     body = _body(vertices, faces, seed)
-    if sureness >= settings.sure and _sound(body, rig):
-        return rig, mirrored, sureness
     try:
         other, symmetric = geometric.build_rig(vertices, faces)
     except InputError:
         return rig, mirrored, sureness  # nothing else is left
+    bare = symmetric and _bareness(rig, proposal) > _BARE * _bareness(other, proposal)
+    if sureness >= settings.sure and _sound(body, rig) and not (bare and _sound(body, other)):
+        return rig, mirrored, sureness
     if sureness < settings.sure or _sound(body, other):
         return other, symmetric, sureness
     return rig, mirrored, sureness
+
+
+def _bareness(rig: Rig, proposal: network.Proposal) -> float:
+    """Mean distance of the surface from the nearest bone, those that end in nothing included, of half the box."""
+    cloud = proposal.cloud
+    leaves = np.setdiff1d(np.arange(rig.joint_count), rig.parents)
+    heads, tails = cloud.from_mesh(rig.heads), cloud.from_mesh(rig.tails)
+    bones = np.concatenate([bone_segments(heads, rig.parents), np.stack([heads[leaves], tails[leaves]], axis=1)])
+    return float(segment_distances(cloud.points.astype(np.float64), bones).min(1).mean())
 
 
 def _body(vertices: np.ndarray, faces: np.ndarray, seed: int) -> Character:
