@@ -1,5 +1,7 @@
 """The network's backend, with a tiny random checkpoint: whatever the network writes becomes a sound rig."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,7 @@ from studio_pipeline.models.rig.skin import SkinConfig, SkinNet
 from studio_pipeline.schema.errors import InputError
 from studio_pipeline.schema.records import Rig
 from studio_pipeline.stages.rig import auto, geometric
+from studio_pipeline.stages.rig.candidates import Candidate
 from studio_pipeline.stages.rig.checks import is_whole
 from studio_pipeline.stages.rig.network import build_rig
 from studio_pipeline.stages.rig.network import skin as network_skin
@@ -108,3 +111,21 @@ def test_auto_takes_the_geometric_rig_where_the_network_sees_nothing(weights):
         made(line, weights)
     rig, _, sureness = auto.build_rig(*mesh, AutoSettings(weights=weights))
     assert rig.backend == "geometric" and not is_whole(rig) and sureness == -np.inf
+
+
+@pytest.mark.parametrize(("limbs", "whose"), [(1, "geometric"), (4, "network")])
+def test_auto_takes_the_geometric_rig_where_the_network_left_a_body_bare(body, weights, monkeypatch, limbs, whose):
+    """A star of four limbs, and skeletons that have bones in one of them or in all."""
+    turn = trimesh.transformations.rotation_matrix(np.pi / 2, (1, 0, 0))
+    bars = [body.copy(), body.copy().apply_transform(turn)]
+    for bar in bars:
+        bar.apply_scale((0.4, 1.0, 1.0))
+    star = trimesh.util.concatenate(bars)
+    mesh, settings = (np.asarray(star.vertices), np.asarray(star.faces)), AutoSettings(weights=weights, sure=-20.0)
+    drawn = auto.network.propose(*mesh, settings)
+    joints = 0.9 * np.array([[0, 0, 0], [0, 1.0, 0], [0, -1.0, 0], [0, 0, 1.0], [0, 0, -1.0]])[: limbs + 1]
+    skeleton = Candidate(joints=joints, parents=np.array([-1, *[0] * limbs], np.int32), likelihood=-1.0)
+    proposal = dataclasses.replace(drawn, skeleton=skeleton)
+    monkeypatch.setattr(auto.network, "propose", lambda *_, **__: proposal)
+    rig, symmetric, _ = auto.build_rig(*mesh, settings)
+    assert symmetric and rig.backend == whose
