@@ -38,8 +38,12 @@ def save_arrays(path: Path, **arrays: np.ndarray | None) -> None:
             archive.writestr(zipfile.ZipInfo(f"{name}.npy"), buffer.getvalue())
 
 
-def load_arrays(path: Path) -> dict[str, np.ndarray]:
-    """Read what `save_arrays` wrote.
+def load_arrays(path: Path, *, unpacked: int = 0) -> dict[str, np.ndarray]:
+    """Read what `save_arrays` wrote, or another program's ``np.savez``.
+
+    Args:
+        path: The file.
+        unpacked: Bytes up to which compressed arrays are unpacked; by default none is.
 
     Raises:
         InputError: The file is no such archive, holds pickled objects, or declares absurd sizes.
@@ -51,9 +55,10 @@ def load_arrays(path: Path) -> dict[str, np.ndarray]:
             warnings.simplefilter("ignore")  # NumPy tells of headers that old versions wrote
             members = archive.infolist()
             # What isn't compressed can't be more than the file, unless members share their bytes.
-            if sum(info.file_size for info in members) > path.stat().st_size:
-                raise InputError("holds compressed or overlapping arrays, or is cut off", where=path)
-            return {_stem(info.filename): _read_member(archive, info, path) for info in members}
+            if sum(info.file_size for info in members) > max(path.stat().st_size, unpacked):
+                what = f"unpacks to more than {unpacked >> 20} MB" if unpacked else "holds compressed arrays"
+                raise InputError(f"{what}, overlapping ones, or is cut off", where=path)
+            return {_stem(info.filename): _read_member(archive, info, path, unpacked) for info in members}
     except InputError:
         raise
     except Exception as error:  # zipfile's and NumPy's parsers raise many kinds on a hostile file
@@ -65,9 +70,10 @@ def _stem(name: str) -> str:
     return name.removesuffix(".npy")
 
 
-def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> np.ndarray:
-    # The header's shape is checked against the bytes that are really there before anything is allocated.
-    if info.compress_type != zipfile.ZIP_STORED or info.file_size > MAX_MEMBER_BYTES:
+def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path, unpacked: int) -> np.ndarray:
+    # The header's shape is checked against the bytes that are really there; no more of them are unpacked than declared.
+    ways = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) if unpacked else (zipfile.ZIP_STORED,)
+    if info.compress_type not in ways or info.file_size > MAX_MEMBER_BYTES:
         raise InputError(f"holds a compressed or oversized array {info.filename!r}", where=path)
     with archive.open(info) as stream:
         version = np.lib.format.read_magic(stream)

@@ -51,7 +51,7 @@ def test_a_second_tracker_follows_the_surface(turning: tuple) -> None:
     [
         ("fails", "failed with code 1: RuntimeError: out of memory"),
         ("silent", "wrote no {output}"),
-        ("pickles", "no readable npz"),
+        ("pickles", "tracker command's answer holds pickled objects"),
         ("transposes", r"'tracks' is .* floats of \(3, 2, 2\)"),
         ("nan", "not finite"),
     ],

@@ -74,6 +74,17 @@ def test_an_array_that_declares_gigabytes_is_refused(tmp_path: Path) -> None:
         load_arrays(tmp_path / "a.npz")
 
 
+def test_compressed_arrays_are_unpacked_as_far_as_is_allowed(tmp_path: Path) -> None:
+    path, values = tmp_path / "a.npz", np.zeros((64, 1024))
+    np.savez_compressed(path, x=values)
+    assert path.stat().st_size < 4096
+    with pytest.raises(InputError, match="holds compressed arrays"):
+        load_arrays(path)
+    with pytest.raises(InputError, match="unpacks to more than 0 MB"):
+        load_arrays(path, unpacked=values.nbytes)  # its header counts too
+    assert np.array_equal(load_arrays(path, unpacked=values.nbytes + 200)["x"], values)
+
+
 def test_missing_and_unknown_fields_are_named(tmp_path: Path) -> None:
     motion().save(tmp_path)
     save_arrays(tmp_path / "motion.npz", rotations=motion().rotations)

@@ -139,7 +139,7 @@ def test_a_plates_z_pass_is_kept_or_refused(inputs, shot, tmp_path: Path) -> Non
     np.savez(tmp_path / "z.npz", depth=depth)
     run(takes.STAGE, "plate", folders, shot(FRAMES), tmp_path / "a", file=plate, depth=tmp_path / "z.npz")
     np.testing.assert_array_equal(Clip.load(tmp_path / "a" / "take_000").depth, depth)
-    np.savez(tmp_path / "half.npz", depth=-depth[:, ::2, ::2])
+    np.savez_compressed(tmp_path / "half.npz", depth=-depth[:, ::2, ::2])
     half = {"depth": tmp_path / "half.npz", "depth_kind": "inverse"}
     run(takes.STAGE, "plate", folders, shot(FRAMES), tmp_path / "half", file=plate, **half)
     clip = Clip.load(tmp_path / "half" / "take_000")

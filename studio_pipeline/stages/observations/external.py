@@ -137,19 +137,9 @@ def _last_line(log: Path) -> str:
 def _loaded(path: Path, where: str) -> dict[str, np.ndarray]:
     """The answer's arrays; np.savez_compressed is as welcome as np.savez."""
     try:
-        return load_arrays(path)
-    except InputError:
-        pass
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            sizes = sum(info.file_size for info in archive.zip.infolist())
-            if sizes > LARGEST:
-                raise InputError(f"tracker command's answer unpacks to more than {LARGEST >> 20} MB", where=where)
-            return {name: archive[name] for name in archive.files}
-    except InputError:
-        raise
-    except Exception as error:  # zip, zlib and NumPy raise many kinds on a hostile file
-        raise InputError(f"tracker command's answer is no readable npz ({one_line(error)})", where=where) from None
+        return load_arrays(path, unpacked=LARGEST)
+    except InputError as error:
+        raise InputError(f"tracker command's answer {error.what}", where=where) from None
 
 
 def _checked(

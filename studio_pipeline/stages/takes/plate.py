@@ -17,6 +17,9 @@ from studio_pipeline.stages.takes.writing import load_directives, write_take
 
 __all__ = ["fitted", "run"]
 
+_WIDEST = 8  # bytes of a depth
+_HEADERS = 1 << 16
+
 
 def run(context: StageContext) -> StageResult:
     """Read the plate, fit it to the shot's resolution, judge its pixels."""
@@ -76,7 +79,8 @@ def _depth_pass(path: Path, shape: tuple[int, ...], kind: str) -> np.ndarray:
     Raises:
         InputError: The file is no such array, or its shape isn't the clip's.
     """
-    depth = load_arrays(path).get("depth")
+    most = _WIDEST * int(np.prod(shape)) + _HEADERS  # what a z pass of the clip's size may unpack to
+    depth = load_arrays(path, unpacked=most).get("depth")
     if depth is None or not _fits(depth.shape, shape) or not np.issubdtype(depth.dtype, np.floating):
         found = "no array 'depth'" if depth is None else f"'depth' {depth.shape} of {depth.dtype}"
         raise InputError(
