@@ -1,4 +1,4 @@
-"""Hostile shot lists, vocabularies, clips, pictures, motions, edits, weights, arrays and names."""
+"""Hostile shot lists, vocabularies, motions, edits, weights, arrays and names."""
 
 # ruff: noqa: E501 - a line a case
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from corpus_meshes import Maker, chunk, jpeg_header, png, png_bomb
+from corpus_meshes import Maker
 
 HEAD = "- show: bad\n  sequence: a\n  shot: '0010'\n  frames: [1001, 1004]\n  resolution: [64, 64]\n"
 GOOD = HEAD + "  character: pip\n"
@@ -30,7 +30,7 @@ class Canary:
         return os.system, (f"touch {self.path}",)
 
 
-def _saved(name: str, make: Callable[[], bytes | str]) -> Maker:
+def saved(name: str, make: Callable[[], bytes | str]) -> Maker:
     def write(folder: Path, _url: str, _outside: Path) -> Path:
         made = make()
         (folder / name).write_bytes(made.encode() if isinstance(made, str) else made)
@@ -40,10 +40,10 @@ def _saved(name: str, make: Callable[[], bytes | str]) -> Maker:
 
 
 def _list(text: str | bytes) -> Maker:
-    return _saved("shots.yaml", lambda: text)
+    return saved("shots.yaml", lambda: text)
 
 
-def _pickled(name: str) -> Maker:
+def pickled(name: str) -> Maker:
     def write(folder: Path, _url: str, outside: Path) -> Path:
         (folder / name).write_bytes(pickle.dumps(Canary(outside / "ran")))
         return folder / name
@@ -59,7 +59,7 @@ def laughs(levels: int, each: int = 10) -> str:
 
 
 YAML: dict[str, Maker] = {
-    "a pickle": _pickled("shots.yaml"),
+    "a pickle": pickled("shots.yaml"),
     "billion laughs": _list(laughs(12)),
     "billion laughs, merged": _list(
         "- &a {x: 1}\n" + "".join(f"- &m{n} {{<<: [{', '.join([f'*m{n - 1}' if n else '*a'] * 20)}], k{n}: 1}}\n" for n in range(300))
@@ -119,163 +119,30 @@ LATER = ("character ", "reference ", "plate ", "stage ", "backend ", "setting ",
 """Of these a list of shots may say what it says; what they name is refused when the shot is resolved."""
 
 VOCABULARY: dict[str, Maker] = {
-    "a pickle": _pickled("own.yaml"),
-    "billion laughs": _saved("own.yaml", lambda: "studio: x\nversion: '1'\nfields:\n" + "".join(f"  {line}\n" for line in laughs(12).splitlines())),
-    "python apply": _saved("own.yaml", lambda: "studio: !!python/object/apply:os.system ['touch ../outside/ran']\n"),
-    "a list": _saved("own.yaml", lambda: "- 1\n"),
-    "deep": _saved("own.yaml", lambda: "studio: x\nfields: " + "[" * 100_000),
-    "a million fields": _saved("own.yaml", lambda: "studio: x\nversion: '1'\nfields:\n" + "- {field: a.b}\n" * 300_000),
-    "patterns that never end": _saved("own.yaml", lambda: "studio: x\nversion: '1'\nfields: [{field: '(a+)+$', meaning: " + "a" * 50_000 + "!}]\n"),
-    "nothing": _saved("own.yaml", lambda: ""),
+    "a pickle": pickled("own.yaml"),
+    "billion laughs": saved("own.yaml", lambda: "studio: x\nversion: '1'\nfields:\n" + "".join(f"  {line}\n" for line in laughs(12).splitlines())),
+    "python apply": saved("own.yaml", lambda: "studio: !!python/object/apply:os.system ['touch ../outside/ran']\n"),
+    "a list": saved("own.yaml", lambda: "- 1\n"),
+    "deep": saved("own.yaml", lambda: "studio: x\nfields: " + "[" * 100_000),
+    "a million fields": saved("own.yaml", lambda: "studio: x\nversion: '1'\nfields:\n" + "- {field: a.b}\n" * 300_000),
+    "patterns that never end": saved("own.yaml", lambda: "studio: x\nversion: '1'\nfields: [{field: '(a+)+$', meaning: " + "a" * 50_000 + "!}]\n"),
+    "nothing": saved("own.yaml", lambda: ""),
 }  # fmt: skip
-
-
-def video(frames: int = 4, size: tuple[int, int] = (64, 64), ending: str = "mp4") -> bytes:
-    """A small honest clip."""
-    import av
-
-    buffer = io.BytesIO()
-    form, codec = {"mp4": ("mp4", "libx264"), "webm": ("webm", "libvpx"), "mkv": ("matroska", "libx264")}[ending]
-    with av.open(buffer, "w", format=form) as container:
-        stream: Any = container.add_stream(codec, rate=24)
-        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
-        for index in range(frames):
-            pixels = np.full((size[1], size[0], 3), 10 * index, np.uint8)
-            pixels[: size[1] // 2] = 200
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
-        container.mux(stream.encode())
-    return buffer.getvalue()
-
-
-def patched(data: bytes, box: bytes, offset: int, value: bytes, nth: int = 0) -> bytes:
-    """An MP4 with bytes changed behind the name of one of its boxes."""
-    changed, at = bytearray(data), -1
-    for _ in range(nth + 1):
-        at = data.index(box, at + 1)
-    changed[at + 4 + offset : at + 4 + offset + len(value)] = value
-    return bytes(changed)
-
-
-def gif_bomb(side: int, frames: int) -> bytes:
-    """A GIF that declares a large screen and many frames in a few bytes each."""
-    data = b"GIF89a" + struct.pack("<HHBBB", side, side, 0x80, 0, 0) + bytes(6)
-    for _ in range(frames):
-        data += b"\x2c" + struct.pack("<HHHHB", 0, 0, side, side, 0) + b"\x02\x02\x44\x01\x00"
-    return data + b"\x3b"
-
-
-def matroska_element(name: bytes, data: bytes) -> bytes:
-    return name + (0x0100000000000000 | len(data)).to_bytes(8, "big") + data
-
-
-VIDEO: dict[str, Maker] = {
-    "a pickle": _pickled("clip.mp4"),
-    "a playlist": _saved("clip.mp4", lambda: "#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n"),
-    "a list of files": _saved("clip.mkv", lambda: "ffconcat version 1.0\nfile ../outside/secret.bin\n"),
-    "lies of its width": _saved("clip.mp4", lambda: patched(video(), b"avc1", 24, struct.pack(">HH", 65535, 65535))),
-    "track of 2^31 pixels": _saved("clip.mp4", lambda: patched(video(), b"tkhd", 76, struct.pack(">II", 1 << 31, 1 << 31))),
-    "samples of 2^32": _saved("clip.mp4", lambda: patched(video(), b"stsz", 4, struct.pack(">II", 64, 0xFFFFFFFF))),
-    "sample sizes of 2^31": _saved("clip.mp4", lambda: patched(video(), b"stsz", 12, struct.pack(">I", 0x7FFFFFFF) * 4)),
-    "times of 2^32": _saved("clip.mp4", lambda: patched(video(), b"stts", 8, struct.pack(">II", 0xFFFFFFFF, 1))),
-    "chunks of 2^32": _saved("clip.mp4", lambda: patched(video(), b"stco", 4, struct.pack(">I", 0xFFFFFFFF))),
-    "scale of zero": _saved("clip.mp4", lambda: patched(video(), b"mdhd", 12, bytes(4))),
-    "codec of nobody": _saved("clip.mp4", lambda: patched(video(), b"stsd", 12, b"zzzz")),
-    "boxes in boxes": _saved("clip.mp4", lambda: b"".join(struct.pack(">I4s", 8 * (20_000 - n), b"moov") for n in range(20_000))),
-    "box of 2^63": _saved("clip.mp4", lambda: struct.pack(">I4sQ", 1, b"moov", 1 << 63)),
-    "cut": _saved("clip.mp4", lambda: video(24)[:-200]),
-    "gif of 65535": _saved("clip.gif", lambda: gif_bomb(65535, 3)),
-    "gif of 4000 frames": _saved("clip.gif", lambda: gif_bomb(4000, 4000)),
-    "gif of nothing": _saved("clip.gif", lambda: b"GIF89a"),
-    "webm that lies": _saved("clip.webm", lambda: video(4, ending="webm").replace(b"\xb0", b"\xb0", 1)[:400] + bytes(2000)),
-    "webm element of 2^56": _saved("clip.webm", lambda: b"\x1aE\xdf\xa3\x01\xff\xff\xff\xff\xff\xff\xfe" + bytes(64)),
-    "mkv in itself": _saved("clip.mkv", lambda: _nested_matroska(3000)),
-    "avi of nothing": _saved("clip.avi", lambda: b"RIFF\xff\xff\xff\xffAVI LIST\xff\xff\xff\xffhdrl"),
-    "an ending of nobody": _saved("clip.exe", lambda: b"MZ"),
-    "text": _saved("clip.mov", lambda: b"not a film\n" * 1000),
-}  # fmt: skip
-
-
-def _nested_matroska(depth: int) -> bytes:
-    data = b""
-    for _ in range(depth):
-        data = matroska_element(b"\x18\x53\x80\x67", data)
-    return matroska_element(b"\x1aE\xdf\xa3", b"") + data
-
-
-def _pictures(make: Callable[[], bytes], *, ending: str = "png", count: int = 4) -> Maker:
-    def write(folder: Path, _url: str, _outside: Path) -> Path:
-        data = make()
-        (folder / "clip").mkdir()
-        for index in range(count):
-            (folder / "clip" / f"a.{1001 + index}.{ending}").write_bytes(data)
-        return folder / "clip"
-
-    return write
-
-
-def _picture_links(target: str) -> Maker:
-    def write(folder: Path, _url: str, outside: Path) -> Path:
-        (folder / "clip").mkdir()
-        for index in range(4):
-            (folder / "clip" / f"a.{1001 + index}.png").symlink_to(target.replace("OUT", str(outside)))
-        return folder / "clip"
-
-    return write
-
-
-def _pipes(folder: Path, _url: str, _outside: Path) -> Path:
-    (folder / "clip").mkdir()
-    for index in range(4):
-        os.mkfifo(folder / "clip" / f"a.{1001 + index}.png")
-    return folder / "clip"
-
-
-def _endless_numbers(folder: Path, _url: str, _outside: Path) -> Path:
-    (folder / "clip").mkdir()
-    for name in ("a.999999999999.png", "a.٣.png", "a.1001.png"):
-        (folder / "clip" / name).write_bytes(png(64, 64))
-    return folder / "clip"
-
-
-PICTURES: dict[str, Maker] = {
-    "a pickle": _pictures(lambda: pickle.dumps(Canary(Path("/tmp/nobody")))),
-    "60000 x 60000": _pictures(lambda: png(60000, 60000)),
-    "2^31 x 2^31": _pictures(lambda: png(2**31 - 1, 2**31 - 1)),
-    "0 x 0": _pictures(lambda: png(0, 0)),
-    "jpeg 65535 x 65535": _pictures(lambda: jpeg_header(65535, 65535), ending="jpg"),
-    "honest bomb 30000 x 30000": _pictures(lambda: png_bomb(30000, 3000), count=1),
-    "text chunk bomb": _pictures(lambda: png(64, 64, extra=chunk(b"zTXt", b"a\0\0" + _deflated(300 << 20)))),
-    "profile bomb": _pictures(lambda: png(64, 64, extra=chunk(b"iCCP", b"a\0\0" + _deflated(300 << 20)))),
-    "pixels that never come": _pictures(lambda: png(4096, 4096)),
-    "pixels without end": _pictures(lambda: png(64, 64, rows=bytes(200 << 20))),
-    "chunk of 2^31": _pictures(lambda: b"\x89PNG\r\n\x1a\n\x7f\xff\xff\xffIHDR"),
-    "exr": _pictures(lambda: b"\x76\x2f\x31\x01" + bytes(100), ending="exr"),
-    "links to secrets": _picture_links("OUT/secret.bin"),
-    "links to /dev/zero": _picture_links("/dev/zero"),
-    "pipes": _pipes,
-    "numbers of nobody": _endless_numbers,
-}  # fmt: skip
-
-
-def _deflated(size: int) -> bytes:
-    from corpus_meshes import zeros_deflated
-
-    return zeros_deflated(size)
 
 
 BVH_HEAD = (
     "HIERARCHY\nROOT hips\n{\nOFFSET 0 0 0\nCHANNELS 6 Xposition Yposition Zposition Zrotation Xrotation Yrotation\n"
 )
 BVH: dict[str, Maker] = {
-    "a pickle": _pickled("walk.bvh"),
-    "deep": _saved("walk.bvh", lambda: BVH_HEAD + "JOINT a\n{\nOFFSET 0 0 0\nCHANNELS 3 Zrotation Xrotation Yrotation\n" * 100_000 + "MOTION\n"),
-    "a billion frames": _saved("walk.bvh", lambda: BVH_HEAD + "}\nMOTION\nFrames: 999999999\nFrame Time: 0.04\n0 0 0 0 0 0\n"),
-    "many numbers, one frame": _saved("walk.bvh", lambda: BVH_HEAD + "}\nMOTION\nFrames: 1\nFrame Time: 0.04\n" + "1 " * 30_000_000),
-    "NaN": _saved("walk.bvh", lambda: BVH_HEAD + "}\nMOTION\nFrames: 1\nFrame Time: 0.04\nnan 0 0 0 0 inf\n"),
-    "time of NaN": _saved("walk.bvh", lambda: BVH_HEAD + "}\nMOTION\nFrames: 1\nFrame Time: nan\n0 0 0 0 0 0\n"),
-    "names of escapes": _saved("walk.bvh", lambda: BVH_HEAD.replace("hips", "\x1b[2J\u202e" * 50) + "MOTION\n"),
-    "nothing": _saved("walk.bvh", lambda: ""),
-    "large": _saved("walk.bvh", lambda: "HIERARCHY\n" + "x" * (70 << 20)),
+    "a pickle": pickled("walk.bvh"),
+    "deep": saved("walk.bvh", lambda: BVH_HEAD + "JOINT a\n{\nOFFSET 0 0 0\nCHANNELS 3 Zrotation Xrotation Yrotation\n" * 100_000 + "MOTION\n"),
+    "a billion frames": saved("walk.bvh", lambda: BVH_HEAD + "}\nMOTION\nFrames: 999999999\nFrame Time: 0.04\n0 0 0 0 0 0\n"),
+    "many numbers, one frame": saved("walk.bvh", lambda: BVH_HEAD + "}\nMOTION\nFrames: 1\nFrame Time: 0.04\n" + "1 " * 30_000_000),
+    "NaN": saved("walk.bvh", lambda: BVH_HEAD + "}\nMOTION\nFrames: 1\nFrame Time: 0.04\nnan 0 0 0 0 inf\n"),
+    "time of NaN": saved("walk.bvh", lambda: BVH_HEAD + "}\nMOTION\nFrames: 1\nFrame Time: nan\n0 0 0 0 0 0\n"),
+    "names of escapes": saved("walk.bvh", lambda: BVH_HEAD.replace("hips", "\x1b[2J\u202e" * 50) + "MOTION\n"),
+    "nothing": saved("walk.bvh", lambda: ""),
+    "large": saved("walk.bvh", lambda: "HIERARCHY\n" + "x" * (70 << 20)),
     "a pipe": lambda folder, _u, _o: (os.mkfifo(folder / "walk.bvh"), folder / "walk.bvh")[1],
     "/dev/zero": lambda folder, _u, _o: ((folder / "walk.bvh").symlink_to("/dev/zero"), folder / "walk.bvh")[1],
     "kernel memory": lambda folder, _u, _o: ((folder / "walk.bvh").symlink_to("/proc/kcore"), folder / "walk.bvh")[1],
@@ -288,25 +155,25 @@ def _timeline(body: str) -> str:
 
 _STACK = '{"OTIO_SCHEMA":"Stack.1","children":[%s]}'
 OTIO: dict[str, Maker] = {
-    "a pickle": _pickled("edit.otio"),
-    "no JSON": _saved("edit.otio", lambda: "{"),
-    "deep": _saved("edit.otio", lambda: "[" * 5_000_000),
-    "deep stacks": _saved("edit.otio", lambda: _timeline('{"OTIO_SCHEMA":"Stack.1","children":[' * 5000 + "]}" * 5000)),
-    "values of millions": _saved("edit.otio", lambda: _timeline(_STACK % ("[]," * 9_000_000 + "[]"))),
-    "text of megabytes": _saved("edit.otio", lambda: '{"OTIO_SCHEMA":"' + "x" * (65 << 20) + '"}'),
-    "a schema of nobody": _saved("edit.otio", lambda: _timeline('{"OTIO_SCHEMA":"os.system.1"}')),
-    "a schema by module": _saved("edit.otio", lambda: '{"OTIO_SCHEMA":"Timeline.1","tracks":{"OTIO_SCHEMA":"UnknownSchema.1","x":1}}'),
-    "a track of itself": _saved("edit.otio", lambda: _timeline('{"OTIO_SCHEMA":"SerializableObjectRef.1","id":"Timeline-1"}')),
-    "numbers of 2^70": _saved("edit.otio", lambda: _timeline('{"OTIO_SCHEMA":"Stack.1","x":' + str(1 << 70) + "}")),
-    "endless numbers": _saved("edit.otio", lambda: _timeline('{"OTIO_SCHEMA":"Stack.1","x":1e999}')),
-    "version of 2^40": _saved("edit.otio", lambda: '{"OTIO_SCHEMA":"Timeline.1099511627776"}'),
-    "rate of zero": _saved("edit.otio", lambda: _timeline(_STACK % _clip("0"))),
-    "rate of NaN": _saved("edit.otio", lambda: _timeline(_STACK % _clip("NaN"))),
-    "duration of 1e300": _saved("edit.otio", lambda: _timeline(_STACK % _clip("24", "1e300"))),
-    "name of escapes": _saved("edit.otio", lambda: _timeline(_STACK % _clip("24", "4", "\\u001b[2J\\u202e../../outside/ran"))),
+    "a pickle": pickled("edit.otio"),
+    "no JSON": saved("edit.otio", lambda: "{"),
+    "deep": saved("edit.otio", lambda: "[" * 5_000_000),
+    "deep stacks": saved("edit.otio", lambda: _timeline('{"OTIO_SCHEMA":"Stack.1","children":[' * 5000 + "]}" * 5000)),
+    "values of millions": saved("edit.otio", lambda: _timeline(_STACK % ("[]," * 9_000_000 + "[]"))),
+    "text of megabytes": saved("edit.otio", lambda: '{"OTIO_SCHEMA":"' + "x" * (65 << 20) + '"}'),
+    "a schema of nobody": saved("edit.otio", lambda: _timeline('{"OTIO_SCHEMA":"os.system.1"}')),
+    "a schema by module": saved("edit.otio", lambda: '{"OTIO_SCHEMA":"Timeline.1","tracks":{"OTIO_SCHEMA":"UnknownSchema.1","x":1}}'),
+    "a track of itself": saved("edit.otio", lambda: _timeline('{"OTIO_SCHEMA":"SerializableObjectRef.1","id":"Timeline-1"}')),
+    "numbers of 2^70": saved("edit.otio", lambda: _timeline('{"OTIO_SCHEMA":"Stack.1","x":' + str(1 << 70) + "}")),
+    "endless numbers": saved("edit.otio", lambda: _timeline('{"OTIO_SCHEMA":"Stack.1","x":1e999}')),
+    "version of 2^40": saved("edit.otio", lambda: '{"OTIO_SCHEMA":"Timeline.1099511627776"}'),
+    "rate of zero": saved("edit.otio", lambda: _timeline(_STACK % _clip("0"))),
+    "rate of NaN": saved("edit.otio", lambda: _timeline(_STACK % _clip("NaN"))),
+    "duration of 1e300": saved("edit.otio", lambda: _timeline(_STACK % _clip("24", "1e300"))),
+    "name of escapes": saved("edit.otio", lambda: _timeline(_STACK % _clip("24", "4", "\\u001b[2J\\u202e../../outside/ran"))),
     "a pipe": lambda folder, _u, _o: (os.mkfifo(folder / "edit.otio"), folder / "edit.otio")[1],
     "/dev/zero": lambda folder, _u, _o: ((folder / "edit.otio").symlink_to("/dev/zero"), folder / "edit.otio")[1],
-    "nothing": _saved("edit.otio", lambda: ""),
+    "nothing": saved("edit.otio", lambda: ""),
 }  # fmt: skip
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import corpus_clips as clips
 import corpus_files as files
 import corpus_meshes as meshes
+import corpus_usd as usd
 import pytest
 from cell import SECRET, Cell, Ended
 
@@ -35,7 +37,7 @@ def corpus(*named: tuple[str, dict[str, meshes.Maker], tuple[str, ...]]) -> list
 
 CHARACTERS = corpus(
     ("GLTF", meshes.GLTF, ("buffer by link", "picture 60000 x 60000")),
-    ("USD", meshes.USD, ("reference up", "deep prims")),
+    ("USD", usd.USD, ("reference up", "deep prims")),
     ("OBJ", meshes.OBJ, ("index beyond",)),
     ("SPECIAL", meshes.SPECIAL, ("pipe.glb", "loop.glb")),
 )
@@ -86,7 +88,7 @@ def known_shot(cell: Cell) -> None:
 
 @pytest.mark.parametrize(
     "make",
-    corpus(("VIDEO", files.VIDEO, ("times of 2^32",)), ("PICTURES", files.PICTURES, ())),
+    corpus(("VIDEO", clips.VIDEO, ("times of 2^32",)), ("PICTURES", clips.PICTURES, ())),
 )
 def test_caption_and_plate(cell: Cell, make: meshes.Maker, request: pytest.FixtureRequest) -> None:
     path = make(cell.project, cell.listener.url, cell.outside)

@@ -17,8 +17,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import corpus_clips as clips
 import corpus_files as files
 import corpus_meshes as meshes
+import corpus_usd as usd
 import pytest
 from cell import HERE, ROOT
 
@@ -50,10 +52,10 @@ def _npz(folder: Path) -> bytes:
 def _usd(ending: str) -> Seeds:
     def make(folder: Path) -> bytes:
         if ending == "usdz":
-            return meshes._usdz({"hero.usda": meshes.MESH % b"", "a.png": meshes.png(8, 8)})
+            return usd.usdz({"hero.usda": usd.MESH % b"", "a.png": meshes.png(8, 8)})
         if ending == "usda":
-            return meshes.MESH % b""
-        return meshes.crate(lambda _: None)(folder, "", folder).read_bytes()
+            return usd.MESH % b""
+        return usd.crate(lambda _: None)(folder, "", folder).read_bytes()
 
     return make
 
@@ -86,8 +88,8 @@ PARSERS: dict[str, tuple[str, str, Seeds]] = {
     "usda": ("character", "hero.usda", _usd("usda")),
     "usdc": ("character", "hero.usdc", _usd("usdc")),
     "usdz": ("character", "hero.usdz", _usd("usdz")),
-    "mp4": ("clip", "clip.mp4", lambda _: files.video(3, (32, 32))),
-    "webm": ("clip", "clip.webm", lambda _: files.video(3, (32, 32), "webm")),
+    "mp4": ("clip", "clip.mp4", lambda _: clips.video(3, (32, 32))),
+    "webm": ("clip", "clip.webm", lambda _: clips.video(3, (32, 32), "webm")),
     "gif": ("clip", "clip.gif", _gif),
     "jpg": ("picture", "a.jpg", _picture),
     "png": ("picture", "a.png", lambda _: meshes.png(16, 16, rows=bytes(16 * 49))),

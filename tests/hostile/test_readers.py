@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import corpus_clips as clips
 import corpus_files as files
 import corpus_meshes as meshes
+import corpus_usd as usd
 import pytest
 from cell import Cell
 
 pytestmark = pytest.mark.slow
 
 GROUPS = {
-    "GLTF": ("character", meshes.GLTF), "OBJ": ("character", meshes.OBJ), "USD": ("character", meshes.USD),
-    "SPECIAL": ("character", meshes.SPECIAL), "YAML": ("shots", files.YAML), "VIDEO": ("clip", files.VIDEO),
-    "PICTURES": ("clip", files.PICTURES), "BVH": ("bvh", files.BVH), "OTIO": ("timeline", files.OTIO),
+    "GLTF": ("character", meshes.GLTF), "OBJ": ("character", meshes.OBJ), "USD": ("character", usd.USD),
+    "SPECIAL": ("character", meshes.SPECIAL), "YAML": ("shots", files.YAML), "VIDEO": ("clip", clips.VIDEO),
+    "PICTURES": ("clip", clips.PICTURES), "BVH": ("bvh", files.BVH), "OTIO": ("timeline", files.OTIO),
 }  # fmt: skip
 HARMLESS = {
     # Read as what they say they are, or do without what is missing: told as warnings in the result.
@@ -31,7 +33,7 @@ HEAVY = {
     ("USD", "array of a billion"), ("USD", "package: deflated bomb"), ("PICTURES", "profile bomb"),
     ("PICTURES", "honest bomb 30000 x 30000"), ("GLTF", "two million morph targets"), ("PICTURES", "text chunk bomb"),
     ("BVH", "many numbers, one frame"), ("BVH", "large"), ("OTIO", "text of megabytes"), ("USD", "package: size"),
-    *(("USD", name) for name in meshes.USD if name.endswith((" 2", "cut off", "absolute", "up", "file:", "package"))),
+    *(("USD", name) for name in usd.USD if name.endswith((" 2", "cut off", "absolute", "up", "file:", "package"))),
 }  # fmt: skip
 CASES = [(group, name) for group, (_, corpus) in GROUPS.items() for name in corpus]
 
