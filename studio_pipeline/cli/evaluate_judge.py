@@ -12,6 +12,7 @@ from studio_pipeline.cli.evaluate import data_folder, write_results
 
 if TYPE_CHECKING:
     from studio_pipeline.evaluation.judge.summary import Judged
+    from studio_pipeline.models.judge.judging import Judge
     from studio_pipeline.models.judge.network import JudgeNet
     from studio_pipeline.training.judge.dataset import Example
 
@@ -47,12 +48,12 @@ def evaluate_judge(
     if folder is None:
         raise InputError("no held-out characters", where="--data", do="give the folder that holds rigs/")
     files = sorted(path for path in (folder / "rigs").iterdir() if path.suffix in (".glb", ".gltf"))
-    net = shipped_judge(weights)
-    tested = held_out_set(out, held_out, files, _tell)
-    shipped = _judged(net, tested)
+    judge = shipped_judge(weights)
+    tested = held_out_set(out, held_out, files, judge.damage, _tell)
+    shipped = _judged(judge.heads, tested)
     apart: dict[str, list[Judged]] = {}
     if leave_out:
-        trained = training_set(out, bases, _tell)
+        trained = training_set(out, bases, judge.damage, _tell)
         for kind in HEAD_OF:
             apart[kind] = _judged(fit_judge(trained, Fit(false_alarms=0.0), without=(kind,)), tested)
             _tell(f"fitted without {kind}")
@@ -61,7 +62,7 @@ def evaluate_judge(
     typer.echo(text)
     settings = {"bases": bases, "held_out": held_out, "weights": "shipped" if weights is None else weights.name}
     write_results({"settings": settings, **found}, text, out, json_file)
-    _sheet(net, files, out / "sheet.jpg")
+    _sheet(judge, files, out / "sheet.jpg")
 
 
 def _judged(net: JudgeNet, examples: list[Example]) -> list[Judged]:
@@ -79,7 +80,7 @@ def _judged(net: JudgeNet, examples: list[Example]) -> list[Judged]:
     ]
 
 
-def _sheet(net: JudgeNet, files: list[Path], path: Path) -> None:
+def _sheet(judge: Judge, files: list[Path], path: Path) -> None:
     """One clip, sound, deformed on purpose, and collapsed in every way at the least and the middle severity."""
     from studio_pipeline.evaluation.judge.sheet import write_sheet
     from studio_pipeline.models.judge.judging import judge_clip
@@ -87,7 +88,7 @@ def _sheet(net: JudgeNet, files: list[Path], path: Path) -> None:
 
     rows: list[tuple[str, Any, dict[str, float]]] = []
     for title, frames in sample_clips(files):
-        rows.append((title, frames, judge_clip(frames, net) or {}))
+        rows.append((title, frames, judge_clip(frames, judge) or {}))
     write_sheet(path, rows)
 
 

@@ -11,11 +11,22 @@ import torch
 from scipy.spatial.distance import cdist
 
 from studio_pipeline.models.files import write_weights
+from studio_pipeline.models.judge.damage import DAMAGE_KIND, DamageNet, damage_series, hurt_maps, load_damage
 from studio_pipeline.models.judge.footage import SIDE, Footage, prepare, smooth_background_mask
-from studio_pipeline.models.judge.judging import WINDOW, judge_clip, measure, measure_names, shipped_judge, windows
+from studio_pipeline.models.judge.judging import (
+    DAMAGE_FILE,
+    WINDOW,
+    Judge,
+    judge_clip,
+    measure,
+    measure_names,
+    shipped_judge,
+    windows,
+)
+from studio_pipeline.models.judge.local import CHANNELS, local_maps, subject_cells
 from studio_pipeline.models.judge.measures import series_of, summary
 from studio_pipeline.models.judge.network import HEADS, KIND, JudgeNet, load_judge, scores_of
-from studio_pipeline.models.judge.priors import _squares, flows_of, novelty, warp_errors
+from studio_pipeline.models.judge.priors import _squares, flows_of, novelty, patches_of, warp_errors
 from studio_pipeline.models.judge.shapes import change_series, row_series, shape_series
 from studio_pipeline.schema.errors import InputError
 
@@ -35,16 +46,23 @@ def travelling(step: int, count: int = 8) -> np.ndarray:
 
 def footage(frames: np.ndarray) -> Footage:
     masks = (frames != 128).any(-1)
-    return Footage(frames=frames, masks=masks, extent=48.0, told=True)
+    return Footage(
+        frames=frames, masks=masks, extent=48.0, told=True, kept=np.ones(len(frames), bool), box=(0, 0, 112, 112)
+    )
+
+
+def maps_of(frames: np.ndarray) -> np.ndarray:
+    clip = footage(frames)
+    return local_maps(clip, flows_of(clip.frames), patches_of(clip))
 
 
 def test_a_subject_that_only_travels_is_found_again_everywhere() -> None:
-    found = novelty(footage(travelling(4)))  # two pixels at half size: the patches' own grid
+    found = novelty(patches_of(footage(travelling(4))))  # two pixels at half size: the patches' own grid
     for name in ("first_in", "others_in", "come_in", "lost_in", "gone_in"):
         assert max(float(values.max()) for values in found[name]) < 1e-3, name
     torn = travelling(4)
     torn[4, 50:62] = 255 - torn[4, 50:62]
-    hurt = novelty(footage(torn))
+    hurt = novelty(patches_of(footage(torn)))
     assert max(values.max() for values in hurt["come_in"]) > 0.1 and hurt["come_in"][2].max() < 1e-3
 
 
@@ -100,7 +118,7 @@ def test_impact_frames_and_flashes_are_left_out_and_the_subject_is_found() -> No
     kept = prepare(stark)
     assert len(kept.frames) == 8 and max(kept.frames.shape[1:3]) == SIDE and kept.told
     noise = np.random.default_rng(0).integers(0, 255, (6, 64, 64, 3), dtype=np.uint8)
-    assert not prepare(noise).told and judge_clip(noise, JudgeNet(len(measure_names()))) is None
+    assert not prepare(noise).told and judge_clip(noise, Judge(JudgeNet(len(measure_names())), DamageNet())) is None
 
 
 def test_summaries_are_logarithms_of_statistics() -> None:
@@ -121,10 +139,54 @@ def test_windows_cover_a_clip_and_none_is_longer(count: int) -> None:
 
 
 def test_measures_have_the_same_names_whatever_the_clip() -> None:
-    names = measure_names()
-    assert tuple(measure(travelling(3, 5))) == names == tuple(measure(travelling(1, 14)[:, :60]))
-    assert all(np.isfinite(list(measure(frames).values())).all() for frames in (travelling(3, 3), travelling(0, 2)))
-    assert series_of(prepare(travelling(2)))["area_off"][0] == 0.0
+    names, net = measure_names(), DamageNet()
+    assert tuple(measure(travelling(3, 5), net)) == names == tuple(measure(travelling(1, 14)[:, :60], net))
+    for frames in (travelling(3, 3), travelling(0, 2)):
+        assert np.isfinite(list(measure(frames, net).values())).all()
+    clip = prepare(travelling(2))
+    assert series_of(clip, flows_of(clip.frames), patches_of(clip))["area_off"][0] == 0.0
+
+
+def test_maps_are_quiet_on_what_travels_and_speak_where_it_is_hurt() -> None:
+    names = ["off_either", "patch_before", "patch_apart", "colour_before", "chroma_apart"]
+    chosen = [CHANNELS.index(name) for name in names]
+    sound, torn = travelling(4), travelling(4)
+    quiet, hurt = maps_of(sound), (torn.__setitem__((4, slice(48, 60), slice(36, 52)), (10, 240, 10)), maps_of(torn))[1]
+    assert quiet.shape == (8, len(CHANNELS), 28, 28) and np.isfinite(quiet).all()
+    inside = np.zeros((28, 28), bool)
+    inside[12:15, 9:13] = True
+    for channel, name in zip(chosen, names, strict=True):
+        assert quiet[4, channel][inside].max() < 0.35, name
+        assert hurt[4, channel][inside].mean() > 4.0 * max(float(quiet[4, channel][inside].mean()), 0.05), name
+    seen = subject_cells(quiet)[0]
+    assert seen[8:20, 2:14].all() and not seen[:, 16:].any()
+    # The last frame has none after it, the first none before it.
+    none = [CHANNELS.index(f"none_{side}") for side in ("before", "after")]
+    assert quiet[0, none[0]].all() and quiet[-1, none[1]].all() and not quiet[1:-1, none].any()
+
+
+def test_cells_that_are_padding_say_nothing_and_the_clip_is_told_the_same() -> None:
+    torch.manual_seed(0)
+    net = DamageNet(width=8, blocks=2).eval()
+    maps = np.random.default_rng(0).normal(size=(5, len(CHANNELS), 9, 6)).astype(np.float32)
+    alone = hurt_maps(maps, net)
+    wide, valid = np.zeros((1, 7, len(CHANNELS), 12, 8), np.float32), np.zeros((1, 7, 12, 8), np.float32)
+    wide[0, :5, :, :9, :6], valid[0, :5, :9, :6] = maps, 1.0
+    with torch.no_grad():
+        padded = net(torch.from_numpy(wide), torch.from_numpy(valid))[0].numpy()
+    np.testing.assert_allclose(padded[:5, :9, :6], alone, atol=1e-5)
+    assert alone.shape == (5, 9, 6) and np.ptp(alone) > 0.1
+
+
+def test_damage_over_time_by_closed_form() -> None:
+    logits = np.full((2, 10, 10), -50.0)
+    logits[1, 2:4, 2:6] = 50.0  # eight cells
+    masks = np.zeros((2, 10, 10), bool)
+    masks[:, :4] = True  # forty cells
+    series = damage_series(logits, masks)
+    assert series["hurt_share"].tolist() == pytest.approx([0.0, 0.2]) and series["hurt_mean"][1] == pytest.approx(0.2)
+    assert series["hurt_peak"].tolist() == pytest.approx([0.0, 1.0], abs=1e-9)
+    assert series["hurt_worst"].tolist() == pytest.approx([0.0, 54.0], abs=1e-6)
 
 
 def test_scores_go_from_five_to_one_and_two_is_the_bound() -> None:
@@ -144,6 +206,22 @@ def test_weights_of_other_measures_are_refused(tmp_path: Path) -> None:
         load_judge(tmp_path / "j.safetensors", ("a", "c", "b"))
     with pytest.raises(InputError):
         load_judge(tmp_path / "none.safetensors", ())
+
+
+def test_heads_go_with_the_network_for_damage_they_were_trained_beside(tmp_path: Path) -> None:
+    described = {
+        "kind": DAMAGE_KIND, "config": {"channels": len(CHANNELS), "width": 4, "blocks": 1}, "names": list(CHANNELS),
+    }  # fmt: skip
+    beside = tmp_path / DAMAGE_FILE
+    write_weights(beside, dict(DamageNet(width=4, blocks=1).named_parameters()), described)
+    assert load_damage(beside).width == 4
+    heads = {"kind": KIND, "config": {"inputs": 1, "hidden": 1, "members": 1}, "names": ["a"], "damage": "another"}
+    write_weights(tmp_path / "judge.safetensors", dict(JudgeNet(1, 1, 1).named_parameters()), heads)
+    with pytest.raises(InputError, match="beside another"):
+        shipped_judge(tmp_path / "judge.safetensors")
+    write_weights(beside, dict(DamageNet(width=4, blocks=1).named_parameters()), described | {"names": ["x"]})
+    with pytest.raises(InputError, match="other maps"):
+        load_damage(beside)
 
 
 def test_the_shipped_judge_passes_a_walk_of_a_pattern_and_fails_its_ruin() -> None:

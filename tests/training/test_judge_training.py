@@ -11,14 +11,19 @@ import torch
 from scipy.stats import mannwhitneyu
 
 from studio_pipeline.evaluation.judge.summary import Judged, area_under_curve, report_text, summarise
+from studio_pipeline.models.judge.damage import hurt_maps
+from studio_pipeline.models.judge.footage import prepare
 from studio_pipeline.models.judge.network import HEADS
+from studio_pipeline.models.judge.priors import patches_of
 from studio_pipeline.training.judge.artistry import ARTISTRY, DEFORMATIONS, artistry, deformed
 from studio_pipeline.training.judge.collapse import HEAD_OF, KINDS, collapse
 from studio_pipeline.training.judge.collapse_parts import _subtree
 from studio_pipeline.training.judge.dataset import Example, read_examples
 from studio_pipeline.training.judge.fit import Fit, fit_judge, table_of, targets_of
+from studio_pipeline.training.judge.fit_regions import RegionFit, fit_damage, stacked
 from studio_pipeline.training.judge.layers import Layers, flatten, layers_of
 from studio_pipeline.training.judge.patchwork import patchwork
+from studio_pipeline.training.judge.regions import Mapped, cells_of
 from studio_pipeline.training.judge.wear import add_noise, through_h264
 
 
@@ -127,13 +132,59 @@ def test_squash_keeps_the_area_and_a_smear_is_short(doll: Layers) -> None:
 
 
 def test_patchwork_and_wear(doll: Layers) -> None:
-    hurt = [patchwork(doll, seed) for seed in range(6)]
-    assert np.array_equal(hurt[0], patchwork(doll, 0)) and np.mean([changed(frames, doll) for frames in hurt]) > 0.01
+    hurt = [frames for seed in range(6) if (frames := patchwork(doll, seed)) is not None]
+    again = patchwork(doll, 0)
+    assert len(hurt) == 6 and again is not None and np.array_equal(hurt[0], again)
+    assert np.mean([changed(frames, doll) for frames in hurt]) > 0.01
     plain = flatten(doll)
     coarse, fine = (np.abs(through_h264(plain, crf).astype(int) - plain).mean() for crf in (32, 18))
     assert 0.0 < fine < coarse < 12.0 and through_h264(plain, 20).shape == plain.shape
     noisy = add_noise(plain, 4.0, np.random.default_rng(0)).astype(int) - plain
     assert noisy.std() == pytest.approx(4.0, rel=0.05)
+
+
+def test_regions_know_no_bones_and_little_is_no_damage(doll: Layers) -> None:
+    one = doll.but(bones=np.where(doll.bones >= 0, 0, -1).astype(np.int16), parents=np.array([-1], np.int32))
+    for seed in range(12):
+        there, here = patchwork(doll, seed), patchwork(one, seed)
+        assert there is not None and here is not None and np.array_equal(there, here)
+        share = (np.abs(there.astype(int) - flatten(doll)).max(-1) > 16).sum() / (doll.alpha > 0.5).sum()
+        assert (patchwork(doll, seed, least=share + 1e-6) is None) and patchwork(doll, seed, least=share) is not None
+
+
+def test_damaged_cells_lie_where_pixels_were_changed(doll: Layers) -> None:
+    footage = prepare(flatten(doll), np.round(doll.alpha * 255).astype(np.uint8))
+    changed = doll.bones == 1  # the head
+    cells = cells_of(changed, footage)
+    assert cells.shape == (len(footage.frames), *patches_of(footage).masks[0].shape)
+    top, left, bottom, right = footage.box
+    rows, columns = np.nonzero(changed[0])
+    y, x = np.nonzero(cells[0] > 0.5)
+    height, width = cells.shape[1:]
+    assert (y.mean() + 0.5) / height == pytest.approx((rows.mean() + 0.5 - top) / (bottom - top), abs=0.03)
+    assert (x.mean() + 0.5) / width == pytest.approx((columns.mean() + 0.5 - left) / (right - left), abs=0.03)
+    assert cells.sum() / cells.size == pytest.approx(
+        changed.mean() * changed[0].size / ((bottom - top) * (right - left)), rel=0.05
+    )
+
+
+def test_the_network_for_damage_finds_cells_and_clips() -> None:
+    rng = np.random.default_rng(3)
+    maps = rng.normal(size=(24, 4, 6, 10, 8)).astype(np.float16)
+    hurt = np.zeros((24, 4, 10, 8), np.float16)
+    for index in range(0, 24, 2):
+        row, column = rng.integers(0, 7), rng.integers(0, 5)
+        hurt[index, 1:3, row : row + 3, column : column + 3] = 1.0
+    maps[:, :, 2] += 3.0 * hurt
+    clips = stacked(Mapped(k, maps[k], hurt[k]) for k in range(24))
+    assert clips.bad.tolist() == [k % 2 == 0 for k in range(24)] and clips.valid.all()
+    net = fit_damage(clips, RegionFit(width=8, blocks=1, steps=150, rate=1e-2))
+    found = np.stack([hurt_maps(one.astype(np.float32), net) for one in maps])
+    assert area_under_curve(-found[hurt > 0.5][:500], -found[hurt < 0.5][:4000]) > 0.97
+    worst = np.sort(found.reshape(24, -1), axis=1)[:, -6:].mean(1)
+    assert area_under_curve(-worst[clips.bad], -worst[~clips.bad]) > 0.95
+    narrow = stacked([Mapped(0, maps[0][:3, :, :, :5], hurt[0][:3, :, :5]), Mapped(1, maps[1], hurt[1])])
+    assert narrow.valid[0].sum() == 3 * 10 * 5 and not narrow.maps[0, 3].any() and narrow.maps.shape == maps[:2].shape
 
 
 def examples(count: int = 240) -> list[Example]:

@@ -14,6 +14,7 @@ SIDE = 112
 _MARGIN = 0.1  # of the subject's box that is kept around it
 _OTHER = 12.0  # 8-bit levels by which the subject differs from what is behind it
 _STARK = 10.0  # 8-bit levels by which the whole background of a frame differs from the clip's
+_LOOKED_AT = 4000  # places behind the subject that are looked at for stark frames
 _LEAST = 0.004  # of the picture that a subject fills; less is noise
 
 
@@ -25,6 +26,8 @@ class Footage:
     masks: np.ndarray  # the subject. [T, H, W] bool
     extent: float  # longer side of the subject's box at the clip's index 0 [px]
     told: bool  # whether the subject could be told from what is behind it; if not, everything counts as subject
+    kept: np.ndarray  # frames of the clip that are left, the others are stark. [clip's frames] bool
+    box: tuple[int, int, int, int]  # top, left, bottom, right of what was cut out [px of the clip, shrunk to 2 SIDE]
 
 
 def prepare(frames: np.ndarray, alpha: np.ndarray | None = None) -> Footage:
@@ -60,7 +63,9 @@ def prepare(frames: np.ndarray, alpha: np.ndarray | None = None) -> Footage:
         ]
     ).astype(bool)
     rows, columns = np.nonzero(small[0]) if small[0].any() else np.nonzero(np.ones(size[::-1], bool))
-    return Footage(frames=pictures, masks=small, extent=float(max(np.ptp(rows), np.ptp(columns)) + 1), told=told)
+    extent = float(max(np.ptp(rows), np.ptp(columns)) + 1)
+    box = (int(top), int(left), int(bottom), int(right))
+    return Footage(frames=pictures, masks=small, extent=extent, told=told, kept=kept, box=box)
 
 
 def _stark_frames(frames: np.ndarray, masks: np.ndarray) -> np.ndarray:
@@ -72,9 +77,10 @@ def _stark_frames(frames: np.ndarray, masks: np.ndarray) -> np.ndarray:
     outside = ~masks.any(0)
     if outside.mean() < 0.1:
         return np.zeros(len(frames), bool)
-    behind = frames[:, outside].astype(np.float32)
-    usual = np.median(behind, axis=0)
-    away = np.median(np.abs(behind - usual).max(-1), axis=1)
+    places = np.flatnonzero(outside)[:: max(1, int(outside.sum()) // _LOOKED_AT)]
+    behind = frames.reshape(len(frames), -1, 3)[:, places].astype(np.float32)
+    off = np.abs(behind - np.median(behind, axis=0))
+    away = np.median(np.maximum(np.maximum(off[..., 0], off[..., 1]), off[..., 2]), axis=1)
     stark = away > _STARK
     stark[0] = False
     return stark if stark.mean() <= 1.0 / 3.0 else np.zeros(len(frames), bool)
@@ -121,15 +127,18 @@ def _standing_out(frames: np.ndarray) -> np.ndarray:
     rim = max(1, round(0.03 * min(height, width)))
     edge[:rim], edge[-rim:], edge[:, :rim], edge[:, -rim:] = True, True, True, True
     border, square = terms[edge], np.ones((3, 3), np.uint8)
+    ridge = 1e-3 * np.eye(6, dtype=np.float32)  # a border's few pixels may not tell all terms apart
     masks = np.zeros(frames.shape[:3], bool)
     for mask, frame in zip(masks, frames, strict=True):
         values = frame[edge].astype(np.float32)
         keep, off, solved = np.ones(len(values), bool), np.zeros(len(values)), np.zeros((6, 3), np.float32)
         for _ in range(3):  # once more without the border's own outliers: a subject that is cut off
-            solved = np.linalg.lstsq(border[keep], values[keep], rcond=None)[0]
+            kept = border[keep]
+            solved = np.linalg.solve(kept.T @ kept + ridge, kept.T @ values[keep])
             off = np.abs(values - border @ solved).max(-1)
             keep = off <= max(_OTHER, 2.0 * float(np.median(off)))
-        away = np.abs(frame - terms @ solved).max(-1)
+        differs = np.abs(frame - terms @ solved)
+        away = np.maximum(np.maximum(differs[..., 0], differs[..., 1]), differs[..., 2])
         out = (away > max(_OTHER, 3.0 * float(np.median(off)))).astype(np.uint8)
         out = cv2.morphologyEx(cv2.morphologyEx(out, cv2.MORPH_OPEN, square), cv2.MORPH_CLOSE, square, iterations=2)
         outlines, _ = cv2.findContours(out, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)

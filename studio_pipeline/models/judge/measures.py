@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from studio_pipeline.models.judge.footage import Footage
-from studio_pipeline.models.judge.priors import flows_of, novelty, strain, warp_errors
+from studio_pipeline.models.judge.priors import Flows, Patches, novelty, strain, warp_errors
 from studio_pipeline.models.judge.shapes import change_series, colour_series, line_series, row_series, shape_series
 
 __all__ = ["context_of", "series_of", "summary"]
@@ -16,15 +17,14 @@ __all__ = ["context_of", "series_of", "summary"]
 _FLOOR = 0.01  # what measures are told apart from nothing by, before their logarithm is taken
 
 
-def series_of(footage: Footage) -> dict[str, np.ndarray]:
+def series_of(footage: Footage, flows: Flows, patches: Patches) -> dict[str, np.ndarray]:
     """Measures over time. Each [T] float64."""
-    flows = flows_of(footage.frames)
     maps = {**warp_errors(footage, flows), "strain": strain(flows, footage)}
     near = _grown(footage.masks)
     series: dict[str, np.ndarray] = {}
     for name, values in maps.items():
         series |= _pooled(name, [values[t][near[t]] for t in range(len(near))])
-    for name, lists in novelty(footage).items():
+    for name, lists in novelty(patches).items():
         series |= _pooled(name, lists)
     pairs = zip(flows.back, near[1:], strict=True)
     speed = [np.linalg.norm(flow, axis=-1)[mask] / footage.extent for flow, mask in pairs]
@@ -65,7 +65,7 @@ def context_of(footage: Footage) -> dict[str, float]:
     """
     import cv2
 
-    first = Footage(frames=footage.frames[:1], masks=footage.masks[:1], extent=footage.extent, told=footage.told)
+    first = replace(footage, frames=footage.frames[:1], masks=footage.masks[:1])
     found = {name: float(values[0]) for name, values in (shape_series(first) | line_series(first)).items()}
     frame, mask = footage.frames[0].astype(np.float32) / 255.0, footage.masks[0]
     far = ~cv2.dilate(mask.astype(np.uint8), np.ones((5, 5), np.uint8)).astype(bool)

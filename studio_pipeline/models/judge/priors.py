@@ -14,10 +14,13 @@ import numpy as np
 from studio_pipeline.media.flow import DenseFlow
 from studio_pipeline.models.judge.footage import Footage
 
-__all__ = ["Flows", "flows_of", "novelty", "strain", "warp_errors"]
+__all__ = [
+    "Flows", "Patches", "fetched", "flows_of", "novelty", "patch_map", "patches_of", "strain", "warp_errors",
+]  # fmt: skip
 
 _PATCH = 7  # side of a patch [px] at half the judge's size
 _STEP = 2  # pixels between patches
+_FARTHEST = 3  # frames between two that are compared
 _TURNS = (-50, -25, 0, 25, 50)  # degrees by which the first frame is turned
 
 
@@ -42,7 +45,8 @@ def flows_of(frames: np.ndarray) -> Flows:
     return Flows(np.stack(back), np.stack(ahead))
 
 
-def _fetched(picture: np.ndarray, flow: np.ndarray) -> np.ndarray:
+def fetched(picture: np.ndarray, flow: np.ndarray) -> np.ndarray:
+    """The picture [H, W, ...] as it is seen when every pixel comes from where the flow [H, W, 2] (x, y) points."""
     import cv2
 
     rows, columns = np.mgrid[: flow.shape[0], : flow.shape[1]].astype(np.float32)
@@ -63,9 +67,9 @@ def warp_errors(footage: Footage, flows: Flows) -> dict[str, np.ndarray]:
     before, after, loop = (np.zeros((count, *shape), np.float32) for _ in range(3))
     for index in range(count - 1):
         back, ahead = flows.back[index], flows.ahead[index]
-        before[index + 1] = np.abs(_fetched(frames[index], back) - frames[index + 1]).mean(-1)
-        after[index] = np.abs(_fetched(frames[index + 1], ahead) - frames[index]).mean(-1)
-        loop[index + 1] = np.linalg.norm(back + _fetched(ahead, back), axis=-1) / footage.extent
+        before[index + 1] = np.abs(fetched(frames[index], back) - frames[index + 1]).mean(-1)
+        after[index] = np.abs(fetched(frames[index + 1], ahead) - frames[index]).mean(-1)
+        loop[index + 1] = np.linalg.norm(back + fetched(ahead, back), axis=-1) / footage.extent
     either = np.minimum(before, after)
     either[0], either[-1] = after[0], before[-1]
     before[0], after[-1] = after[0], before[-1]
@@ -86,7 +90,50 @@ def strain(flows: Flows, footage: Footage) -> np.ndarray:
     return result
 
 
-def novelty(footage: Footage) -> dict[str, list[np.ndarray]]:
+@dataclass(frozen=True, kw_only=True)
+class Patches:
+    """Patches of the subject in every frame, at half the judge's size, and how far they are from those of others."""
+
+    masks: list[np.ndarray]  # which places of the grid have a patch. T x [h, w] bool
+    inside: list[np.ndarray]  # which patches lie inside the subject, not at its rim. T x [N_t] bool
+    first: list[np.ndarray]  # distance to the first frame turned by up to 50 degrees. T x [N_t] float32
+    between: dict[tuple[int, int], np.ndarray]  # (frame, other): distance to the nearest of the other's. [N_frame]
+
+    def nearest(self, index: int, lags: tuple[int, ...]) -> np.ndarray:
+        """Distance of every patch of a frame to the nearest in the frames so far away; 0 where there is none. [N_t]"""
+        near = [self.between[index, index + lag] for lag in lags if (index, index + lag) in self.between]
+        return np.min(near, axis=0) if near else np.zeros(len(self.inside[index]), np.float32)
+
+
+def patches_of(footage: Footage) -> Patches:
+    """Compare the patches of all frames up to three apart, and of all with the first frame."""
+    import cv2
+
+    size = (footage.frames.shape[2] // 2, footage.frames.shape[1] // 2)
+    small = [cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in footage.frames]
+    inner = [cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) for mask in footage.masks]
+    square = np.ones((3, 3), np.uint8)
+    masks = [cv2.dilate(mask, square) for mask in inner]
+    cores = [cv2.erode(mask, square, iterations=2) for mask in inner]
+    patches = [_patches(frame, mask) for frame, mask in zip(small, masks, strict=True)]
+    norms = [(rows**2).sum(1) for rows in patches]
+    turned = np.concatenate([_patches(*_turned(small[0], masks[0], turn)) for turn in _TURNS])
+    turned_norm = (turned**2).sum(1)
+    between: dict[tuple[int, int], np.ndarray] = {(0, 0): np.zeros(len(patches[0]), np.float32)}
+    for index in range(len(patches)):
+        for other in sorted({0, *range(max(0, index - _FARTHEST), index)} - {index}):
+            table = _squares(patches[index], norms[index], patches[other], norms[other])
+            between[index, other], between[other, index] = _root(table.min(1)), _root(table.min(0))
+    return Patches(
+        masks=[mask[::_STEP, ::_STEP] > 0 for mask in masks],
+        inside=[_sampled(core, mask) for core, mask in zip(cores, masks, strict=True)],
+        first=[_root(_squares(rows, norm, turned, turned_norm).min(1))
+               for rows, norm in zip(patches, norms, strict=True)],
+        between=between,
+    )  # fmt: skip
+
+
+def novelty(patches: Patches) -> dict[str, list[np.ndarray]]:
     """How far patches of the subject are from any patch seen elsewhere. Lists of T arrays [N_t] float32.
 
     Each for patches inside the subject (name + ``_in``) and at its rim (``_rim``).
@@ -97,49 +144,29 @@ def novelty(footage: Footage) -> dict[str, list[np.ndarray]]:
         ``gone``: of the first frame, from a frame; ``come``: of a frame, from the one before; ``lost``: of the frame
         before, from a frame.
     """
-    import cv2
-
-    size = (footage.frames.shape[2] // 2, footage.frames.shape[1] // 2)
-    small = [cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in footage.frames]
-    inner = [cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) for mask in footage.masks]
-    square = np.ones((3, 3), np.uint8)
-    masks = [cv2.dilate(mask, square) for mask in inner]
-    cores = [cv2.erode(mask, square, iterations=2) for mask in inner]
-    patches = [_patches(frame, mask) for frame, mask in zip(small, masks, strict=True)]
-    inside = [_sampled(core, mask) for core, mask in zip(cores, masks, strict=True)]
-    turned = np.concatenate([_patches(*_turned(small[0], masks[0], turn)) for turn in _TURNS])
-    count = len(patches)
-    norms = [(rows**2).sum(1) for rows in patches]
-    tables: dict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = {}
-
-    def between(index: int, other: int) -> np.ndarray:
-        """Distance of every patch of a frame to the nearest of another."""
-        a, b = min(index, other), max(index, other)
-        if (a, b) not in tables:
-            table = _squares(patches[a], norms[a], patches[b], norms[b])
-            tables[a, b] = _root(table.min(1)), _root(table.min(0))
-        return tables[a, b][0 if index <= other else 1]
-
-    def least(index: int, lags: tuple[int, ...]) -> np.ndarray:
-        near = [between(index, index + lag) for lag in lags if 0 <= index + lag < count]
-        return np.min(near, axis=0) if near else np.zeros(len(patches[index]), np.float32)
-
-    turned_norm = (turned**2).sum(1)
-    found: dict[str, list[np.ndarray]] = {}
-    for index in range(count):
+    inside, found = patches.inside, {}
+    for index in range(len(inside)):
         previous = max(index - 1, 0)
         values = {
-            "first": (index, _root(_squares(patches[index], norms[index], turned, turned_norm).min(1))),
-            "others": (index, least(index, (-1, 1))),
-            "apart": (index, least(index, (-3, -2, 2, 3))),
-            "gone": (0, between(0, index)),
-            "come": (index, between(index, previous)),
-            "lost": (previous, between(previous, index)),
+            "first": (index, patches.first[index]),
+            "others": (index, patches.nearest(index, (-1, 1))),
+            "apart": (index, patches.nearest(index, (-3, -2, 2, 3))),
+            "gone": (0, patches.between[0, index]),
+            "come": (index, patches.nearest(index, (-1,))),
+            "lost": (previous, patches.nearest(previous, (index - previous,))),
         }
         for name, (whose, distances) in values.items():
             found.setdefault(f"{name}_in", []).append(distances[inside[whose]])
             found.setdefault(f"{name}_rim", []).append(distances[~inside[whose]])
     return found
+
+
+def patch_map(mask: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """A value a patch put where the patches lie, 0 elsewhere. [h, w] float32"""
+    result = np.zeros(mask.shape, np.float32)
+    if mask.any():
+        result[mask] = values
+    return result
 
 
 def _turned(picture: np.ndarray, mask: np.ndarray, degrees: float) -> tuple[np.ndarray, np.ndarray]:

@@ -35,7 +35,7 @@ def run(context: StageContext) -> StageResult:
     directives = load_directives(context.inputs["directives"])
     character = Character.load(context.inputs["character"])
     canonical, taxonomy = CameraPath.load(context.inputs["canonical_view"]), load_taxonomy()
-    net = shipped_judge()
+    judge = shipped_judge()
     readers = {made["backend"]: _reader(settings.captioner, made["backend"]) for made in takes}
     scores: list[TakeScore] = []
     shown = []
@@ -44,7 +44,7 @@ def run(context: StageContext) -> StageResult:
         clip = Clip.load(source / made["folder"])
         camera = _camera(source / made["folder"], canonical)
         filters = take_filters(clip, camera, character, directives, settings)
-        heads = judge_clip(clip.frames, net, alpha=clip.alpha)
+        heads = judge_clip(clip.frames, judge, alpha=clip.alpha)
         caption = describe(clip.frames, clip.fps, alpha=clip.alpha, taxonomy=taxonomy, network=readers[made["backend"]])
         fields = compare(directives, caption.values, caption.abstained)
         scores.append(score_take(index, made, filters, heads, fields, caption.model_dump(mode="json"), settings))

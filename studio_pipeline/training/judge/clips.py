@@ -21,7 +21,7 @@ from studio_pipeline.training.judge.layers import Layers, layers_of
 
 __all__ = ["FRAMES", "SIDE", "draw_clip", "draw_directed_clip"]
 
-FRAMES, SIDE = 14, 128
+FRAMES, SIDE = 14, 192  # a subject fills half of it: about as many pixels as the judge sees
 _GRAY = (128, 128, 128)
 _PERFORMANCES = (
     *("idle", "walk", "run", "jump", "hop", "wave", "cheer", "dance", "attack", "fly", "swim", "slither", "trot"),

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from studio_pipeline.models.judge.judging import measure
+from studio_pipeline.models.judge.damage import DamageNet
+from studio_pipeline.models.judge.judging import measure, weights_digest
 from studio_pipeline.schema.errors import StudioError
 from studio_pipeline.store.codehash import code_digest
 from studio_pipeline.training.judge.artistry import (
@@ -22,7 +23,7 @@ from studio_pipeline.training.judge.artistry import (
 )
 from studio_pipeline.training.judge.cast import Actor, from_file, procedural, retinted, shipped
 from studio_pipeline.training.judge.clips import draw_clip, draw_directed_clip
-from studio_pipeline.training.judge.collapse import KINDS, SEVERITIES, collapse
+from studio_pipeline.training.judge.collapse import KINDS, LEAST_CHANGED, SEVERITIES, collapse
 from studio_pipeline.training.judge.layers import Layers, flatten
 from studio_pipeline.training.judge.patchwork import patchwork
 from studio_pipeline.training.judge.wear import add_noise, through_h264, worn
@@ -70,7 +71,7 @@ class Example:
         return self.severity > 0
 
 
-def training_examples(bases: range) -> Iterator[Example]:
+def training_examples(bases: range, damage: DamageNet) -> Iterator[Example]:
     """Examples of the shipped characters in other colours and of procedural ones, in turn; the same every time."""
     cast: list[Actor] = []
     for base in bases:
@@ -82,9 +83,8 @@ def training_examples(bases: range) -> Iterator[Example]:
             actor = procedural(rng)
         layers = draw_clip(actor, rng)
         for kind, severity, frames in _training_variants(layers, base, rng):
-            yield Example(
-                base, actor.name, kind, severity, measure(worn(frames, rng) if rng.random() < _WORN else frames)
-            )
+            shown = worn(frames, rng) if rng.random() < _WORN else frames
+            yield Example(base, actor.name, kind, severity, measure(shown, damage))
 
 
 def _training_variants(layers: Layers, base: int, rng: np.random.Generator) -> Iterator[tuple[str, int, np.ndarray]]:
@@ -97,7 +97,10 @@ def _training_variants(layers: Layers, base: int, rng: np.random.Generator) -> I
         drawn = layers
         if rng.random() < _DEFORMED:
             drawn = deformed(str(rng.choice(DEFORMATIONS)), layers, seed)
-        frames = patchwork(drawn, seed) if kind == GENERAL else collapse(kind, drawn, severity, seed)
+        if kind == GENERAL:
+            frames = patchwork(drawn, seed, least=LEAST_CHANGED)
+        else:
+            frames = collapse(kind, drawn, severity, seed)
         if frames is not None:
             if rng.random() < _EFFECT:
                 frames = with_effect(str(rng.choice(EFFECTS)), frames, layers, seed)
@@ -110,7 +113,7 @@ def held_out_clip(path: Path, base: int) -> tuple[Actor, Layers]:
     return actor, draw_clip(actor, np.random.default_rng([_HELD, base]))
 
 
-def held_out_examples(files: list[Path], bases: range) -> Iterator[Example]:
+def held_out_examples(files: list[Path], bases: range, damage: DamageNet) -> Iterator[Example]:
     """Every collapse at every severity, intentional deformation and wear of held-out characters, in turn.
 
     A file that cannot be played is left out.
@@ -121,14 +124,15 @@ def held_out_examples(files: list[Path], bases: range) -> Iterator[Example]:
         except StudioError:
             continue
         for kind, severity, frames in _held_out_variants(layers, base):
-            yield Example(base, actor.name, kind, severity, measure(frames))
+            yield Example(base, actor.name, kind, severity, measure(frames, damage))
 
 
-def directed_examples(bases: range, files: list[Path] | None = None) -> Iterator[Example]:
+def directed_examples(bases: range, damage: DamageNet, files: list[Path] | None = None) -> Iterator[Example]:
     """Clips with all kinds of cameras, looks, light and effects, all of them good; the same every time.
 
     Args:
         bases: Numbers of the clips.
+        damage: Measures damage.
         files: Characters that play; the shipped ones in other colours and procedural ones when None.
     """
     cast: list[Actor] = []
@@ -145,7 +149,7 @@ def directed_examples(bases: range, files: list[Path] | None = None) -> Iterator
         except StudioError:
             continue
         clip = draw_directed_clip(actor, rng)
-        yield Example(base, actor.name, DIRECTED, 0, measure(clip.frames, clip.alpha))
+        yield Example(base, actor.name, DIRECTED, 0, measure(clip.frames, damage, clip.alpha))
 
 
 def _held_out_variants(layers: Layers, base: int) -> Iterator[tuple[str, int, np.ndarray]]:
@@ -164,23 +168,26 @@ def _held_out_variants(layers: Layers, base: int) -> Iterator[tuple[str, int, np
                 yield kind, severity, frames
 
 
-def training_set(folder: Path, bases: int, tell: Callable[[str], None] | None = None) -> list[Example]:
-    """All that the judge is trained on, kept in ``folder``: ``bases`` sound clips with their variants, half as many
+def training_set(
+    folder: Path, bases: int, damage: DamageNet, tell: Callable[[str], None] | None = None
+) -> list[Example]:
+    """All that the heads are trained on, kept in ``folder``: ``bases`` sound clips with their variants, half as many
     directed ones."""
     half = max(1, bases // 2)
     return [
-        *read_examples(folder / kept_name("train", bases), training_examples(range(bases)), tell),
-        *read_examples(folder / kept_name("directed", half), directed_examples(range(half)), tell),
+        *read_examples(folder / kept_name("train", bases, damage), training_examples(range(bases), damage), tell),
+        *read_examples(folder / kept_name("directed", half, damage), directed_examples(range(half), damage), tell),
     ]
 
 
 def held_out_set(
-    folder: Path, bases: int, files: list[Path], tell: Callable[[str], None] | None = None
+    folder: Path, bases: int, files: list[Path], damage: DamageNet, tell: Callable[[str], None] | None = None
 ) -> list[Example]:
     """All that it is measured on, kept in ``folder``: ``bases`` sound clips with their variants, as many directed."""
+    held, directed = (kept_name(part, bases, damage) for part in ("held_out", "directed_held"))
     return [
-        *read_examples(folder / kept_name("held_out", bases), held_out_examples(files, range(bases)), tell),
-        *read_examples(folder / kept_name("directed_held", bases), directed_examples(range(bases), files), tell),
+        *read_examples(folder / held, held_out_examples(files, range(bases), damage), tell),
+        *read_examples(folder / directed, directed_examples(range(bases), damage, files), tell),
     ]
 
 
@@ -199,10 +206,11 @@ def sample_clips(files: list[Path]) -> Iterator[tuple[str, np.ndarray]]:
                 yield f"{kind}, severity {severity}", frames
 
 
-def kept_name(part: str, count: int) -> str:
-    """Name of the file that keeps examples; it changes with the code that makes them."""
+def kept_name(part: str, count: int, damage: DamageNet) -> str:
+    """Name of the file that keeps examples; it changes with the code and the network that make them."""
     make = {"train": "training", "held_out": "held_out", "directed": "directed", "directed_held": "directed"}[part]
-    return f"{part}_{count}_{code_digest(f'{__name__}:{make}_examples')[:10]}.jsonl"
+    made = code_digest(f"{__name__}:{make}_examples")
+    return f"{part}_{count}_{made[:10]}_{weights_digest(damage)[:6]}.jsonl"
 
 
 def read_examples(path: Path, make: Iterator[Example], tell: Callable[[str], None] | None = None) -> list[Example]:

@@ -12,6 +12,8 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from studio_pipeline.models.files import write_weights
+from studio_pipeline.models.judge.damage import DamageNet
+from studio_pipeline.models.judge.judging import weights_digest
 from studio_pipeline.models.judge.network import HEADS, KIND, JudgeNet
 from studio_pipeline.training.judge.collapse import HEAD_OF
 from studio_pipeline.training.judge.dataset import Example
@@ -128,12 +130,15 @@ def _loss(logits: Tensor, targets: Tensor, collapsed: Tensor) -> Tensor:
     return whole + 0.5 * own
 
 
-def export_judge(path: Path, net: JudgeNet, examples: Sequence[Example], how: Fit, *, bases: int) -> None:
+def export_judge(
+    path: Path, net: JudgeNet, examples: Sequence[Example], how: Fit, *, bases: int, damage: DamageNet
+) -> None:
     """Write the weights with all that describes them."""
     described = {
         "kind": KIND,
         "config": {"inputs": net.inputs, "hidden": net.hidden, "members": net.members},
         "names": list(examples[0].values),
+        "damage": weights_digest(damage),
         "training": {**asdict(how), "bases": bases, "clips": len(examples), "bad": sum(e.bad for e in examples)},
     }
     write_weights(path, dict(net.named_parameters()), described)
