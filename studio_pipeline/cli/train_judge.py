@@ -20,15 +20,15 @@ def train_judge(
     bases: Annotated[int, typer.Option("--bases", min=4, max=5000, help="Sound clips the heads start from.")] = 80,
     regions: Annotated[
         int, typer.Option("--regions", min=2, max=5000, help="Sound clips the network for damage starts from.")
-    ] = 100,
-    region_steps: Annotated[int, typer.Option("--region-steps", min=1, max=100_000)] = 900,
+    ] = 55,
+    region_steps: Annotated[int, typer.Option("--region-steps", min=1, max=100_000)] = 500,
     damage: Annotated[
         Path | None,
         typer.Option("--damage", help="A network for damage that is trained already.", dir_okay=False, exists=True),
     ] = None,
-    steps: Annotated[int, typer.Option("--steps", min=1, max=100_000)] = 900,
+    steps: Annotated[int, typer.Option("--steps", min=1, max=100_000)] = 600,
     hidden: Annotated[int, typer.Option("--hidden", min=1, max=4096)] = 32,
-    members: Annotated[int, typer.Option("--members", min=1, max=64)] = 3,
+    members: Annotated[int, typer.Option("--members", min=1, max=64)] = 4,
     seed: Annotated[int, typer.Option("--seed")] = 1,
     export: Annotated[
         Path | None,

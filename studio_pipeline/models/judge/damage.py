@@ -17,12 +17,16 @@ from studio_pipeline.models.files import load_network, read_weights
 from studio_pipeline.models.judge.local import CHANNELS
 from studio_pipeline.schema.errors import InputError
 
-__all__ = ["DAMAGE_KIND", "DamageNet", "damage_series", "hurt_maps", "load_damage"]
+__all__ = ["DAMAGE", "DAMAGE_KIND", "DamageNet", "damage_series", "hurt_maps", "load_damage"]
 
 DAMAGE_KIND = "judge-damage"
 """What the weights say they hold."""
 
+DAMAGE = "hurt_"
+"""How the measures begin that this network makes."""
+
 _TOP = 8  # cells of a frame, the worst, that are averaged
+_HIDDEN = 0.1  # of the maps of a frame, in training, so that no one map is trusted alone
 _FARTHEST = 6.0  # beyond which a map counts no more
 
 
@@ -59,6 +63,7 @@ class DamageNet(nn.Module):
         count, frames, channels, height, width = maps.shape
         held = valid.reshape(count * frames, 1, height, width)
         shown = maps.clamp(-_FARTHEST, _FARTHEST).reshape(count * frames, channels, height, width)
+        shown = nn.functional.dropout2d(shown, _HIDDEN, self.training)
         x = nn.functional.gelu(self.embed(shown)) * held
         whole = x.reshape(count, frames, self.width, height, width)
         usual = whole.sum((1, 3, 4)) / valid.sum((1, 2, 3))[:, None].clamp_min(1.0)

@@ -12,7 +12,10 @@ from studio_pipeline.models.judge.footage import Footage
 from studio_pipeline.models.judge.priors import Flows, Patches, novelty, strain, warp_errors
 from studio_pipeline.models.judge.shapes import change_series, colour_series, line_series, row_series, shape_series
 
-__all__ = ["context_of", "series_of", "summary"]
+__all__ = ["CONTEXT", "context_of", "series_of", "summary"]
+
+CONTEXT = ".context"
+"""How the measures end that say what kind of drawing it is."""
 
 _FLOOR = 0.01  # what measures are told apart from nothing by, before their logarithm is taken
 
@@ -84,7 +87,7 @@ def context_of(footage: Footage) -> dict[str, float]:
         "tall": height / width,
         "fill": footage.extent / max(height, width),
     }
-    return {f"{name}.context": float(np.log(max(value, 0.0) + _FLOOR)) for name, value in found.items()}
+    return {f"{name}{CONTEXT}": float(np.log(max(value, 0.0) + _FLOOR)) for name, value in found.items()}
 
 
 def summary(series: Mapping[str, np.ndarray]) -> dict[str, float]:

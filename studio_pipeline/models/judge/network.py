@@ -25,7 +25,7 @@ _FARTHEST = 5.0  # standard deviations beyond which a measure counts no more
 
 
 class JudgeNet(nn.Module):
-    """A few small perceptrons whose logits are averaged.
+    """A few small perceptrons whose logits are averaged; some may see fewer measures than others.
 
     Args:
         inputs: Number of measures.
@@ -38,6 +38,7 @@ class JudgeNet(nn.Module):
         self.inputs, self.hidden, self.members = inputs, hidden, members
         self.mean = nn.Parameter(torch.zeros(inputs), requires_grad=False)
         self.spread = nn.Parameter(torch.ones(inputs), requires_grad=False)
+        self.seen = nn.Parameter(torch.ones(members, inputs), requires_grad=False)  # 0: hidden from this member
         self.bound = nn.Parameter(torch.zeros(1), requires_grad=False)  # logit at which a head scores 2.0
         self.scale = nn.Parameter(torch.ones(1), requires_grad=False)  # logits that make one step of the score's
         self.first = nn.Parameter(torch.randn(members, inputs, hidden) / inputs**0.5)
@@ -51,7 +52,8 @@ class JudgeNet(nn.Module):
 
     def members_of(self, normal: Tensor, *, drop: float = 0.0) -> Tensor:
         """Logits of every member for normalised measures [B, inputs]. [members, B, heads]"""
-        inner = torch.einsum("bi,mih->mbh", nn.functional.dropout(normal, drop, self.training), self.first)
+        shown = nn.functional.dropout(normal, drop, self.training)
+        inner = torch.einsum("bi,mih->mbh", shown, self.first * self.seen[..., None])
         inner = nn.functional.gelu(inner + self.first_bias[:, None])
         inner = nn.functional.dropout(inner, 0.5 * drop, self.training)
         return torch.einsum("mbh,mho->mbo", inner, self.last) + self.last_bias[:, None]

@@ -12,13 +12,14 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from studio_pipeline.models.files import write_weights
-from studio_pipeline.models.judge.damage import DamageNet
+from studio_pipeline.models.judge.damage import DAMAGE, DamageNet
 from studio_pipeline.models.judge.judging import weights_digest
+from studio_pipeline.models.judge.measures import CONTEXT
 from studio_pipeline.models.judge.network import HEADS, KIND, JudgeNet
 from studio_pipeline.training.judge.collapse import HEAD_OF
 from studio_pipeline.training.judge.dataset import Example
 
-__all__ = ["Fit", "export_judge", "fit_judge", "set_scale", "table_of", "targets_of"]
+__all__ = ["Fit", "export_judge", "fit_judge", "seen_by", "set_scale", "table_of", "targets_of"]
 
 _USUAL = 3.2
 _FOLDS = 3  # in which the sound clips' logits are learnt for calibration
@@ -29,8 +30,8 @@ class Fit:
     """How the network is fitted."""
 
     hidden: int = 32
-    members: int = 3
-    steps: int = 900
+    members: int = 4
+    steps: int = 600
     batch: int = 128
     rate: float = 3e-3
     decay: float = 0.05  # of weights
@@ -58,6 +59,17 @@ def targets_of(examples: Sequence[Example]) -> np.ndarray:
         elif example.kind in HEAD_OF:
             row[HEADS.index(HEAD_OF[example.kind])] = 1.0
     return targets
+
+
+def seen_by(names: Sequence[str], members: int) -> np.ndarray:
+    """Which member sees which measures: every second one only what the network for damage says, and what kind of
+    drawing it is. There are many other measures, and they know the kinds of collapse that they were shown best.
+    [members, measures] float32, 0 or 1
+    """
+    few = np.array([name.startswith(DAMAGE) or name.endswith(CONTEXT) for name in names])
+    return np.stack(
+        [few if member % 2 and few.any() else np.ones(len(names), bool) for member in range(members)]
+    ).astype(np.float32)
 
 
 def fit_judge(examples: Sequence[Example], how: Fit | None = None, *, without: Collection[str] = ()) -> JudgeNet:
@@ -101,6 +113,7 @@ def _fitted(chosen: Sequence[Example], how: Fit) -> JudgeNet:
     torch.manual_seed(how.seed)
     net = JudgeNet(table.shape[1], how.hidden, how.members)
     with torch.no_grad():
+        net.seen.copy_(torch.from_numpy(seen_by(tuple(chosen[0].values), how.members)))
         net.mean.copy_(torch.from_numpy(table.mean(0)))
         net.spread.copy_(torch.from_numpy(table.std(0) + 0.05))
     normal = net.normal(torch.from_numpy(table)).detach()

@@ -34,7 +34,7 @@ class RegionFit:
 
     width: int = 32
     blocks: int = 3
-    steps: int = 900
+    steps: int = 500
     batch: int = 8
     rate: float = 2e-3
     decay: float = 0.02
