@@ -13,13 +13,13 @@ from scipy.stats import mannwhitneyu
 from studio_pipeline.evaluation.judge.summary import Judged, area_under_curve, report_text, summarise
 from studio_pipeline.models.judge.damage import hurt_maps
 from studio_pipeline.models.judge.footage import prepare
-from studio_pipeline.models.judge.network import HEADS
+from studio_pipeline.models.judge.network import HEADS, JudgeNet
 from studio_pipeline.models.judge.priors import patches_of
 from studio_pipeline.training.judge.artistry import ARTISTRY, DEFORMATIONS, artistry, deformed
 from studio_pipeline.training.judge.collapse import HEAD_OF, KINDS, collapse
 from studio_pipeline.training.judge.collapse_parts import _subtree
 from studio_pipeline.training.judge.dataset import Example, read_examples
-from studio_pipeline.training.judge.fit import Fit, fit_judge, table_of, targets_of
+from studio_pipeline.training.judge.fit import Fit, fit_judge, seen_by, table_of, targets_of
 from studio_pipeline.training.judge.fit_regions import RegionFit, fit_damage, stacked
 from studio_pipeline.training.judge.layers import Layers, flatten, layers_of
 from studio_pipeline.training.judge.patchwork import patchwork
@@ -228,6 +228,18 @@ def test_heads_are_told_their_own_kinds_only() -> None:
             assert row[HEADS.index(HEAD_OF[one.kind])] == 1 and (row == -1).sum() == 3
     general = Example(0, "doll", "patchwork", 1, {})
     assert (targets_of([general]) == -1).all()
+
+
+def test_every_second_member_sees_damage_and_context_alone() -> None:
+    names = ("area.mean", "hurt_worst.max", "held.context", "first_in_p98.low")
+    assert seen_by(names, 3).tolist() == [[1, 1, 1, 1], [0, 1, 1, 0], [1, 1, 1, 1]]
+    assert seen_by(("a", "b"), 2).all()  # nothing to choose
+    net = JudgeNet(4, 3, 2)
+    with torch.no_grad():
+        net.seen.copy_(torch.from_numpy(seen_by(names, 2)))
+        there, here = torch.zeros(1, 4), torch.tensor([[9.0, 0.0, 0.0, -7.0]])
+        assert torch.equal(net.members_of(there)[1], net.members_of(here)[1])
+        assert not torch.equal(net.members_of(there)[0], net.members_of(here)[0])
 
 
 def test_areas_are_those_of_scipy_and_the_report_counts() -> None:

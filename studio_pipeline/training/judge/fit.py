@@ -67,9 +67,8 @@ def seen_by(names: Sequence[str], members: int) -> np.ndarray:
     [members, measures] float32, 0 or 1
     """
     few = np.array([name.startswith(DAMAGE) or name.endswith(CONTEXT) for name in names])
-    return np.stack(
-        [few if member % 2 and few.any() else np.ones(len(names), bool) for member in range(members)]
-    ).astype(np.float32)
+    every = np.ones(len(names), bool)
+    return np.stack([few if member % 2 and few.any() else every for member in range(members)]).astype(np.float32)
 
 
 def fit_judge(examples: Sequence[Example], how: Fit | None = None, *, without: Collection[str] = ()) -> JudgeNet:
