@@ -180,9 +180,9 @@ def test_the_network_for_damage_finds_cells_and_clips() -> None:
     assert clips.bad.tolist() == [k % 2 == 0 for k in range(24)] and clips.valid.all()
     net = fit_damage(clips, RegionFit(width=8, blocks=1, steps=150, rate=1e-2))
     found = np.stack([hurt_maps(one.astype(np.float32), net) for one in maps])
-    assert area_under_curve(-found[hurt > 0.5][:500], -found[hurt < 0.5][:4000]) > 0.97
+    assert area_under_curve((-found[hurt > 0.5][:500]).tolist(), (-found[hurt < 0.5][:4000]).tolist()) > 0.97
     worst = np.sort(found.reshape(24, -1), axis=1)[:, -6:].mean(1)
-    assert area_under_curve(-worst[clips.bad], -worst[~clips.bad]) > 0.95
+    assert area_under_curve((-worst[clips.bad]).tolist(), (-worst[~clips.bad]).tolist()) > 0.95
     narrow = stacked([Mapped(0, maps[0][:3, :, :, :5], hurt[0][:3, :, :5]), Mapped(1, maps[1], hurt[1])])
     assert narrow.valid[0].sum() == 3 * 10 * 5 and not narrow.maps[0, 3].any() and narrow.maps.shape == maps[:2].shape
 

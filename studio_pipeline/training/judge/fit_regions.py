@@ -52,7 +52,7 @@ class Stacked:
     @property
     def bad(self) -> np.ndarray:
         """Which clips are damaged. [N] bool"""
-        return (self.hurt > 0.0).any((1, 2, 3))
+        return np.asarray((self.hurt > 0.0).any((1, 2, 3)))
 
 
 def stacked(clips: Iterable[Mapped], tell: Callable[[str], None] | None = None) -> Stacked:
