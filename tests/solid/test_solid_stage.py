@@ -218,7 +218,7 @@ def test_bones_let_go_where_they_meet() -> None:
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the mesher can't be kept on one core")
 def test_the_mesher_works_alone(tmp_path) -> None:
-    """Two threads of it race: its counts of successes differ in every other run then, its result in one of a hundred."""
+    """Two threads race: counts of successes differ in every other run then, the result in one of a hundred."""
     mesh = trimesh.creation.icosphere(4, 0.4)
     arrays = {"vertices": mesh.vertices, "faces": mesh.faces.astype(np.int32)}
     settings = {"epsilon": np.array(0.004), "edge_length": np.array(0.05), "cpu_s": np.array(60.0)}
