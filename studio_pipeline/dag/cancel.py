@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import dagster as dg
+from dagster._core.storage.tags import MAX_RETRIES_TAG
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
@@ -43,7 +44,10 @@ def cancel_runs(instance: DagsterInstance, runs: Sequence[dg.DagsterRun], *, wai
     ended: dict[str, str] = {}
     while left:
         for run in instance.get_runs(dg.RunsFilter(run_ids=left)):
-            if run.status in _FINISHED:
+            if _died_starting(instance, run):
+                instance.report_run_canceled(run, message="Cancelled while its process was starting.")
+                ended[run.run_id] = "cancelled"
+            elif run.status in _FINISHED:
                 cancelled = run.status == dg.DagsterRunStatus.CANCELED
                 ended[run.run_id] = "cancelled" if cancelled else run.status.value.lower()
             elif run.status in (dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED):
@@ -63,6 +67,9 @@ def _end(instance: DagsterInstance, run: dg.DagsterRun) -> None:
         instance.report_run_canceling(now, message="Cancelled while it was queued.")
         instance.report_run_canceled(now)
         return
+    instance.add_run_tags(
+        run.run_id, {MAX_RETRIES_TAG: "0"}
+    )  # a process that dies of it is no lost one: it stays ended
     try:
         told = instance.run_launcher.terminate(run.run_id)
     except Exception:  # a code location that has gone answers with errors of its transport
@@ -71,3 +78,12 @@ def _end(instance: DagsterInstance, run: dg.DagsterRun) -> None:
     if not told and again is not None and not again.is_finished:
         # Nobody runs it. Workers look at this record before a step and while they make one.
         instance.report_run_canceled(again, message="Cancelled; its process was gone already.")
+
+
+def _died_starting(instance: DagsterInstance, run: dg.DagsterRun) -> bool:
+    """Whether a run that was told to end failed of nothing else: a process that isn't up yet dies of the signal."""
+    if run.status != dg.DagsterRunStatus.FAILURE:
+        return False
+    wanted = {dg.DagsterEventType.RUN_CANCELING, dg.DagsterEventType.STEP_FAILURE}
+    found = {log.dagster_event.event_type for log in instance.all_logs(run.run_id, of_type=wanted) if log.dagster_event}
+    return found == {dg.DagsterEventType.RUN_CANCELING}

@@ -78,7 +78,7 @@ def test_geometric_rig_of_the_same_characters(tmp_path, shared_data, name: str) 
 def test_the_default_says_whose_rig_it_took(tmp_path, shared_data) -> None:
     loaded = load(shared_data, "khronos_CesiumMan.glb")
     result, rig = run(tmp_path, loaded.character, loaded.own_rig, STAGE.default)
-    assert STAGE.default == "auto" and all(v.passed for v in result.verdicts)
+    assert STAGE.default == "auto" and all(v.passed for v in result.verdicts if v.blocking)
     assert result.figures["chosen"] == rig.backend == "network"  # a plain biped
     assert -2.5 <= result.figures["network_sureness"] < 0.0
     assert {"hips", "head"} <= set(rig.names)
