@@ -67,9 +67,8 @@ def _end(instance: DagsterInstance, run: dg.DagsterRun) -> None:
         instance.report_run_canceling(now, message="Cancelled while it was queued.")
         instance.report_run_canceled(now)
         return
-    instance.add_run_tags(
-        run.run_id, {MAX_RETRIES_TAG: "0"}
-    )  # a process that dies of it is no lost one: it stays ended
+    # A process that dies of being told is no lost one: the run stays ended.
+    instance.add_run_tags(run.run_id, {MAX_RETRIES_TAG: "0"})
     try:
         told = instance.run_launcher.terminate(run.run_id)
     except Exception:  # a code location that has gone answers with errors of its transport
